@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/notifier.h"
+
+#include "fs/view_root.h"
+#include "snapshots/moment.h"
+#include "store/base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000
+#define POLL_MS 2000          /* without inotify */
+#define WATCHED_POLL_MS 60000 /* with it: for clocks that jump */
+#define KICK_MS 20
+#define JOIN_SECONDS 3
+#define WATCH_EVENTS (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
+
+struct notifier {
+	struct notifier_options options;
+	struct view *view;
+	char *host_folder;    /* records of the host that is shown */
+	char *records_folder; /* its parent, there before the first snapshot */
+	int wake;             /* eventfd: something to stop for */
+	int inotify;          /* -1: poll only */
+	bool watches_host;
+	uint64_t version; /* of the view, when the kernel was last told */
+	char day[16];
+	uint32_t *days; /* what the kernel may know of listed days */
+	size_t n_days;
+	pthread_t thread;
+	pthread_t loop_thread;
+	bool started;
+	atomic_bool stop; /* end the loop */
+	atomic_bool loop_ended;
+};
+
+/* ---- what changed, and telling the kernel ---- */
+
+static void tell_name(const struct notifier *n, const char *name)
+{
+	struct fuse_session *session = n->options.session;
+
+	/* Expired, a name keeps its node if it still means that: whoever is in there stays. */
+	if (atomic_load(&n->options.ops->can_expire))
+		(void)fuse_lowlevel_notify_expire_entry(session, NODE_ROOT, name, strlen(name),
+							FUSE_LL_EXPIRE_ONLY);
+	else
+		(void)fuse_lowlevel_notify_inval_entry(session, NODE_ROOT, name, strlen(name));
+}
+
+static void tell_days(const struct notifier *n)
+{
+	char name[DAY_NAME_BYTES];
+
+	for (size_t i = 0; i < n->n_days; i++)
+		tell_name(n, view_root_day_name(n->days[i], name));
+}
+
+static void tell(struct notifier *n)
+{
+	static const char *const names[] = { "latest", "@latest", "@today", "@yesterday" };
+	uint32_t *days;
+	size_t n_days;
+
+	tell_days(n); /* as they were: some may be gone */
+	if (view_root_days(n->view, &days, &n_days) >= 0) {
+		free(n->days);
+		n->days = days;
+		n->n_days = n_days;
+		tell_days(n);
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		tell_name(n, names[i]);
+	(void)fuse_lowlevel_notify_inval_inode(n->options.session, NODE_ROOT, 0, 0);
+	(void)fuse_lowlevel_notify_inval_inode(n->options.session, NODE_SNAPSHOTS, 0, 0);
+}
+
+static void look(struct notifier *n)
+{
+	char today[16];
+	uint64_t version;
+
+	moment_day(clock_now_ns(), today);
+	if (strcmp(today, n->day) != 0) {
+		memcpy(n->day, today, sizeof(today));
+		view_changed(n->view);
+	}
+	view_refresh(n->view);
+	version = atomic_load(&n->view->version);
+	if (version == n->version)
+		return;
+	n->version = version;
+	tell(n);
+}
+
+/* ---- waiting ---- */
+
+static void watch(struct notifier *n)
+{
+	if (n->inotify < 0 || n->watches_host)
+		return;
+	if (inotify_add_watch(n->inotify, n->host_folder, WATCH_EVENTS) >= 0) {
+		n->watches_host = true;
+		return;
+	}
+	if (errno == ENOENT && inotify_add_watch(n->inotify, n->records_folder, WATCH_EVENTS) >= 0)
+		return;
+	log_debug("mount: %s cannot be watched; it is looked at every %d ms", n->host_folder,
+		  POLL_MS);
+	(void)close(n->inotify);
+	n->inotify = -1;
+}
+
+static void drain(const struct notifier *n)
+{
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+
+	while (n->inotify >= 0 && read(n->inotify, events, sizeof(events)) > 0)
+		;
+}
+
+static int wait_ms(const struct notifier *n)
+{
+	int64_t now = clock_now_ns(), begin, end, ms;
+
+	moment_day_range(now, &begin, &end);
+	ms = (end - now) / NS_PER_MS + 1;
+	if (ms < 1)
+		ms = 1;
+	if (ms > WATCHED_POLL_MS)
+		ms = WATCHED_POLL_MS;
+	return n->inotify < 0 && ms > POLL_MS ? POLL_MS : (int)ms;
+}
+
+static void watch_until_stopped(struct notifier *n)
+{
+	while (!atomic_load(&n->stop)) {
+		struct pollfd fds[] = {
+			{ .fd = n->wake, .events = POLLIN },
+			{ .fd = n->inotify, .events = POLLIN },
+		};
+
+		(void)poll(fds, 2, wait_ms(n));
+		if (atomic_load(&n->stop))
+			return;
+		drain(n);
+		watch(n); /* before looking: what comes later wakes us */
+		look(n);
+	}
+}
+
+/* ---- the session's beginning and end ---- */
+
+static void raise_read_ahead(const struct notifier *n, dev_t device)
+{
+	char path[64], text[32];
+	int fd, length;
+
+	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
+		       minor(device));
+	length = snprintf(text, sizeof(text), "%zu\n", n->options.ops->read_ahead_bytes / 1024);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, (size_t)length) != length)
+		log_debug("mount: %s cannot be set; big files are read in smaller steps", path);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+/* Asks the mount like anybody else: it is ready when it answers. */
+static void announce(const struct notifier *n)
+{
+	struct stat st;
+
+	if (stat(n->options.mountpoint, &st) < 0) {
+		log_debug("mount: %s does not answer", n->options.mountpoint);
+		return;
+	}
+	raise_read_ahead(n, st.st_dev);
+	if (n->options.ready)
+		n->options.ready(n->options.context);
+}
+
+/*
+ * libfuse looks whether it shall end only after its waiting was interrupted,
+ * and a signal just before that waiting is lost: so again and again.
+ */
+static void end_loop(struct notifier *n)
+{
+	while (!atomic_load(&n->loop_ended)) {
+		fuse_session_exit(n->options.session);
+		(void)pthread_kill(n->loop_thread, SIGRTMIN);
+		(void)poll(NULL, 0, KICK_MS);
+	}
+}
+
+static void *notifier_main(void *argument)
+{
+	struct notifier *n = argument;
+
+	(void)pthread_setname_np(pthread_self(), "yore-notifier");
+	announce(n);
+	watch_until_stopped(n);
+	end_loop(n);
+	return NULL;
+}
+
+static void on_kick(int number)
+{
+	(void)number; /* only to interrupt */
+}
+
+int notifier_new(const struct notifier_options *options, struct notifier **ret_notifier)
+{
+	CLEANUP(notifier_free_ptr) struct notifier *n = NULL;
+	struct timeline *timeline = options->ops->view->timeline;
+	char hex[2 * HOST_ID_BYTES + 1];
+	const char *root = io_real_path(store_io(timeline_store(timeline)));
+
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	n->options = *options;
+	n->view = options->ops->view;
+	n->inotify = -1;
+	n->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (n->wake < 0)
+		return log_errno(-errno, "mount: no eventfd");
+	(void)bytes_to_hex(timeline_host(timeline)->bytes, HOST_ID_BYTES, hex);
+	if (asprintf(&n->records_folder, "%s/records", root) < 0) {
+		n->records_folder = NULL;
+		return -ENOMEM;
+	}
+	if (asprintf(&n->host_folder, "%s/records/%s", root, hex) < 0) {
+		n->host_folder = NULL;
+		return -ENOMEM;
+	}
+	*ret_notifier = STEAL(n);
+	return 0;
+}
+
+void notifier_free(struct notifier *n)
+{
+	if (!n)
+		return;
+	assert(!n->started);
+	if (n->inotify >= 0)
+		(void)close(n->inotify);
+	if (n->wake >= 0)
+		(void)close(n->wake);
+	free(n->records_folder);
+	free(n->host_folder);
+	free(n->days);
+	free(n);
+}
+
+int notifier_start(struct notifier *n)
+{
+	struct sigaction kick = { .sa_handler = on_kick };
+	sigset_t all, before;
+	int r;
+
+	(void)sigemptyset(&kick.sa_mask);
+	(void)sigaction(SIGRTMIN, &kick, NULL);
+	n->loop_thread = pthread_self();
+	n->version = atomic_load(&n->view->version);
+	moment_day(clock_now_ns(), n->day);
+	n->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	watch(n);
+	view_refresh(n->view); /* what came before the watch */
+
+	/* Signals are the program's: its handlers run on its own threads. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&n->thread, NULL, notifier_main, n);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r != 0)
+		return log_errno(-r, "mount: no thread");
+	n->started = true;
+	return 0;
+}
+
+void notifier_stop(struct notifier *n)
+{
+	static const uint64_t one = 1;
+	int saved = errno;
+
+	atomic_store(&n->stop, true);
+	(void)!write(n->wake, &one, sizeof(one));
+	errno = saved;
+}
+
+int notifier_join(struct notifier *n)
+{
+	struct timespec until;
+	int r;
+
+	if (!n->started)
+		return 0;
+	atomic_store(&n->loop_ended, true);
+	notifier_stop(n);
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += JOIN_SECONDS;
+	r = pthread_timedjoin_np(n->thread, NULL, &until);
+	if (r == 0)
+		n->started = false;
+	return -r;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshots/audit_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A node on the way down, by id: pinning a whole path could fill the cache. */
+struct audit_frame {
+	struct chunk_id id;
+	uint32_t next; /* entry or child to go on with */
+	size_t path_n; /* of the directory that it is part of */
+};
+
+struct audit_walk {
+	struct audit *a;
+	struct audit_frame *frames;
+	size_t n;
+	size_t room;
+};
+
+static void audit_walk_done(struct audit_walk *w)
+{
+	free(w->frames);
+}
+
+/* Show the path up to n bytes, with the name behind it if there is one. */
+static int set_path(struct audit *a, size_t n, const char *name, uint32_t name_n)
+{
+	a->path.n = n;
+	if (name) {
+		byte_buf_u8(&a->path, '/');
+		byte_buf_append(&a->path, name, name_n);
+	}
+	byte_buf_u8(&a->path, 0);
+	if (a->path.failed)
+		return -ENOMEM;
+	a->path.n--;
+	return 0;
+}
+
+static int push(struct audit_walk *w, const struct chunk_id *id)
+{
+	if (w->n == (size_t)TREE_DEPTH_MAX * TREE_LEVELS_MAX) {
+		audit_damaged(w->a, (const char *)w->a->path.data, id, "too deep");
+		return 0;
+	}
+	if (w->n == w->room) {
+		const size_t room = w->room ? 2 * w->room : 64;
+		struct audit_frame *frames = reallocarray(w->frames, room, sizeof(*frames));
+
+		if (!frames)
+			return -ENOMEM;
+		w->frames = frames;
+		w->room = room;
+	}
+	/* Below the root, "/", names begin anew. */
+	w->frames[w->n++] = (struct audit_frame){
+		.id = *id,
+		.path_n = w->a->path.n > 1 ? w->a->path.n : 0,
+	};
+	return 0;
+}
+
+/* A node met for the first time: 1 with its pin and it is on the way; 0: nothing to do. */
+static int enter(struct audit_walk *w, const struct chunk_id *id, uint32_t level,
+		 struct chunk_pin *ret_pin)
+{
+	struct node_view v;
+	int r;
+
+	r = id_set_add(&w->a->nodes, id);
+	if (r <= 0)
+		return r;
+	r = audit_node(w->a, id, OBJECT_TREE, ret_pin);
+	if (r <= 0)
+		return r;
+	r = node_view_init(&v, ret_pin->data, ret_pin->n);
+	assert(r == 0); /* audit_node has looked */
+	if (level == UINT32_MAX ? v.level < TREE_LEVELS_MAX : v.level == level) {
+		r = push(w, id);
+		if (r == 0)
+			return 1;
+	} else {
+		audit_damaged(w->a, (const char *)w->a->path.data, id,
+			      "part of the directory has the wrong level");
+		r = 0;
+	}
+	chunk_cache_unpin(w->a->cache, ret_pin);
+	*ret_pin = (struct chunk_pin){ 0 };
+	return r;
+}
+
+/* Entries of a leaf, until one is a directory not seen yet: 1, to go down into it. */
+static int go_on_in_leaf(struct audit_walk *w, const struct node_view *v,
+			 struct chunk_id *ret_below)
+{
+	struct audit_frame *frame = &w->frames[w->n - 1];
+	struct tree_entry entry;
+
+	while (frame->next < v->count) {
+		int r = node_view_entry(v, frame->next++, &w->a->decoder, &entry);
+
+		if (r == 0)
+			r = set_path(w->a, frame->path_n, entry.name, entry.name_n);
+		if (r == 0)
+			r = audit_entry(w->a, &entry);
+		if (r < 0)
+			return r;
+		if ((entry.mode & S_IFMT) == S_IFDIR && !chunk_id_is_zero(&entry.tree)) {
+			*ret_below = entry.tree;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int go_on_in_inner(struct audit_walk *w, const struct node_view *v,
+			  struct chunk_id *ret_below)
+{
+	struct audit_frame *frame = &w->frames[w->n - 1];
+	uint64_t total;
+	int r;
+
+	if (frame->next == v->count)
+		return 0;
+	r = set_path(w->a, frame->path_n, frame->path_n == 0 ? "" : NULL, 0);
+	if (r == 0)
+		r = node_view_child(v, frame->next++, ret_below, &total);
+	return r < 0 ? r : 1;
+}
+
+/* Go down if it was not seen before: its pin takes the place of this one. */
+static int go_below(struct audit_walk *w, const struct chunk_id *id, uint32_t level,
+		    struct chunk_pin *pin)
+{
+	struct chunk_pin below = { 0 };
+	int r = enter(w, id, level, &below);
+
+	if (r == 1) {
+		chunk_cache_unpin(w->a->cache, pin);
+		*pin = below;
+	}
+	if (w->a->options->progress)
+		w->a->options->progress(w->a->options->context, w->a->result.records,
+					w->a->n_records, w->a->result.nodes);
+	return r < 0 ? r : audit_stopped(w->a);
+}
+
+/* Work in the newest nodes until one is done; its pin is then dropped. */
+static int work(struct audit_walk *w, struct chunk_pin *pin)
+{
+	struct chunk_id below;
+	struct node_view v;
+	int r;
+
+	do {
+		r = node_view_init(&v, pin->data, pin->n);
+		if (r == 0)
+			r = v.level == 0 ? go_on_in_leaf(w, &v, &below)
+					 : go_on_in_inner(w, &v, &below);
+		if (r == 0) {
+			w->n--;
+			break;
+		}
+		if (r > 0)
+			r = go_below(w, &below, v.level == 0 ? UINT32_MAX : v.level - 1, pin);
+	} while (r == 0);
+	chunk_cache_unpin(w->a->cache, pin);
+	*pin = (struct chunk_pin){ 0 };
+	return r;
+}
+
+static int walk(struct audit_walk *w, struct chunk_pin *pin)
+{
+	int r = 0;
+
+	while (w->n > 0 && r == 0) {
+		const struct audit_frame *frame = &w->frames[w->n - 1];
+
+		if (!pin->data)
+			r = chunk_cache_get(w->a->cache, &frame->id, OBJECT_TREE, pin);
+		if (r == 0) {
+			r = work(w, pin);
+			continue;
+		}
+		/* It could be read a moment ago. */
+		audit_damaged(w->a, (const char *)w->a->path.data, &frame->id,
+			      "part of the directory cannot be read any more");
+		w->n--;
+		r = r == -ENOMEM ? r : 0;
+	}
+	chunk_cache_unpin(w->a->cache, pin);
+	return r;
+}
+
+int audit_tree(struct audit *a, const void *root, size_t n)
+{
+	CLEANUP(audit_walk_done) struct audit_walk w = { .a = a };
+	struct chunk_pin pin = { 0 };
+	struct tree_entry entry;
+	int r;
+
+	r = tree_entry_decode(root, n, &a->decoder, &entry);
+	if (r < 0) {
+		audit_damaged(a, NULL, NULL, "its root directory is malformed");
+		return r == -ENOMEM ? r : 0;
+	}
+	r = set_path(a, 0, "", 0);
+	if (r == 0)
+		r = audit_entry(a, &entry);
+	if (r < 0 || (entry.mode & S_IFMT) != S_IFDIR || chunk_id_is_zero(&entry.tree))
+		return r;
+	r = enter(&w, &entry.tree, UINT32_MAX, &pin);
+	return r == 1 ? walk(&w, &pin) : r;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * capture: takes a snapshot: walks the sources, reads what changed, stores it,
+ * and commits one record.
+ *
+ * Everything protected on this host is in every snapshot: sources that this
+ * run does not visit, or finds absent, keep their last state. Data is captured
+ * without a lock; only the graft onto the newest record's root and the record
+ * itself are written under the host's commit lock. When capture_run() returns
+ * 0 the snapshot survives a power cut.
+ *
+ * Threads: capture_run() starts and ends its own; one run a call.
+ */
+#ifndef SNAPSHOTS_CAPTURE_H
+#define SNAPSHOTS_CAPTURE_H
+
+#include "snapshots/timeline.h"
+
+#include <stdatomic.h>
+
+/* A path to capture in this run. */
+struct capture_source {
+	const char *path;     /* as the user gave it */
+	const char *excludes; /* newline-separated gitignore lines; NULL: as last time */
+	uint32_t flags;       /* SOURCE_*; with excludes == NULL: as last time */
+	bool accept; /* take its present state though its file system is another or it is gone */
+};
+
+/* Counters for progress, updated while the run goes on. */
+struct capture_progress {
+	atomic_uint_fast64_t files; /* regular files met */
+	atomic_uint_fast64_t directories;
+	atomic_uint_fast64_t others;
+	atomic_uint_fast64_t bytes;      /* sizes of the files met */
+	atomic_uint_fast64_t files_read; /* opened and read */
+	atomic_uint_fast64_t bytes_read;
+	atomic_uint_fast64_t errors;
+};
+
+struct capture_options {
+	const struct capture_source *sources;
+	size_t n_sources; /* 0: every source of the newest record */
+	const char *const *tags;
+	size_t n_tags;
+	const char *reason;                /* "manual" */
+	const volatile bool *cancel;       /* may be NULL */
+	struct capture_progress *progress; /* may be NULL */
+	/* An object that could not be captured as it is, for people; never NULL-pathed. May be
+	 * NULL. */
+	void (*problem)(void *context, const char *path, const char *what, int error);
+	void *context;
+	bool dry_run;                /* walk and compare only; nothing is written */
+	const char *only_if_changed; /* reserved: NULL */
+};
+
+struct capture_result {
+	struct snapshot_info snapshot; /* the record written */
+	uint64_t files, directories, others, bytes;
+	uint64_t files_read, bytes_read;
+	uint64_t errors;   /* objects named through `problem` */
+	uint32_t n_absent; /* sources carried along absent */
+};
+
+/**
+ * Take a snapshot. Returns 0 (look at errors and n_absent: exit 3); -ENOENT
+ * when a path never protected before does not exist, or there is nothing to
+ * protect; -ECANCELED; or another -errno: then nothing was committed.
+ */
+int capture_run(struct timeline *t, const struct capture_options *options,
+		struct capture_result *ret_result);
+
+#endif

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshots/commit.h"
+
+#include "snapshots/file_system.h"
+#include "snapshots/graft.h"
+#include "store/base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Below this many stored bytes everything goes into one pack, written under the lock. */
+#define FLUSH_BEFORE_LOCK (SNAPSHOT_SMALL_BYTES / 2)
+
+/* ---- which sources ---- */
+
+static const struct record_source *find_source(const struct record *head, const char *path)
+{
+	for (size_t i = 0; head && i < head->n_sources; i++)
+		if (strcmp(head->sources[i].path, path) == 0)
+			return &head->sources[i];
+	return NULL;
+}
+
+static int init_source(struct captured_set *set, struct captured_source *s, const char *path,
+		       const struct capture_source *asked)
+{
+	const struct record *head = set->has_head ? &set->head : NULL;
+	const char *excludes = asked ? asked->excludes : NULL;
+
+	s->head = head;
+	s->known = find_source(head, path);
+	s->accept = asked && asked->accept;
+	if (s->known) {
+		s->result.flags = s->known->flags;
+		s->result.file_system = s->known->file_system;
+	}
+	if (excludes)
+		s->result.flags = asked->flags;
+	else if (s->known)
+		excludes = s->known->excludes;
+	s->result.path = strdup(path);
+	s->result.excludes = strdup(excludes ? excludes : "");
+	return s->result.path && s->result.excludes ? 0 : -ENOMEM;
+}
+
+/* Add a source unless it is in the set already. */
+static int add_source(struct captured_set *set, const char *path,
+		      const struct capture_source *asked, struct source_path *place)
+{
+	struct captured_source *s = &set->sources[set->n];
+
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->sources[i].result.path, path) == 0)
+			return 0;
+	set->n++;
+	if (place) {
+		s->place = *place;
+		*place = (struct source_path){ 0 };
+	}
+	return init_source(set, s, path, asked);
+}
+
+static int add_asked(struct captured_set *set, const struct capture_source *asked)
+{
+	struct source_path place = { 0 };
+	int r = source_path_resolve(asked->path, &place);
+
+	if (r == 0) {
+		CLEANUP(free_ptr) char *path = strdup(place.path);
+
+		r = path ? add_source(set, path, asked, &place) : -ENOMEM;
+	} else {
+		log_errno(r, "%s: cannot be resolved", asked->path);
+	}
+	source_path_done(&place);
+	return r;
+}
+
+static int order_sources(const void *a, const void *b)
+{
+	return strcmp(((const struct captured_source *)a)->result.path,
+		      ((const struct captured_source *)b)->result.path);
+}
+
+static int read_head(struct captured_set *set, struct capture *c)
+{
+	struct snapshot_info info;
+	int r = timeline_latest(c->timeline, &info);
+
+	set->hold = -1;
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = timeline_read(c->timeline, info.seq, &set->head);
+	if (r < 0)
+		return r;
+	set->has_head = true;
+	set->hold = timeline_hold(c->timeline, info.seq);
+	if (set->hold < 0 && set->hold != -EROFS && set->hold != -EACCES)
+		return set->hold;
+	free(c->file_systems);
+	c->n_file_systems = set->head.n_file_systems;
+	c->file_systems = calloc(c->n_file_systems + 1, sizeof(*c->file_systems));
+	if (!c->file_systems)
+		return -ENOMEM;
+	if (c->n_file_systems)
+		memcpy(c->file_systems, set->head.file_systems,
+		       c->n_file_systems * sizeof(*c->file_systems));
+	return 0;
+}
+
+int captured_set_begin(struct captured_set *set, struct capture *c)
+{
+	const struct capture_options *o = c->options;
+	size_t room;
+	int r = read_head(set, c);
+
+	c->n_devices = 0;
+	set->io = store_io(c->store);
+	if (r < 0)
+		return r;
+	room = o->n_sources ? o->n_sources : set->head.n_sources;
+	if (room == 0)
+		return -ENOENT;
+	set->sources = calloc(room, sizeof(*set->sources));
+	if (!set->sources)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < o->n_sources; i++)
+		r = add_asked(set, &o->sources[i]);
+	for (size_t i = 0; r == 0 && o->n_sources == 0 && i < set->head.n_sources; i++)
+		r = add_source(set, set->head.sources[i].path, NULL, NULL);
+	/* Outer sources first: an inner one is grafted onto what the outer one captured. */
+	qsort(set->sources, set->n, sizeof(*set->sources), order_sources);
+	return r;
+}
+
+void captured_set_done(struct captured_set *set)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		struct captured_source *s = &set->sources[i];
+
+		free(s->result.path);
+		free(s->result.excludes);
+		source_path_done(&s->place);
+		byte_buf_done(&s->entry);
+	}
+	free(set->sources);
+	if (set->hold >= 0 && set->io)
+		io_close(set->io, set->hold);
+	record_done(&set->head);
+	*set = (struct captured_set){ .hold = -1 };
+}
+
+/* ---- the tree ---- */
+
+static int placeholder(void *context, const char *path, struct tree_entry *ret_entry)
+{
+	return walker_placeholder(context, path, ret_entry);
+}
+
+/* The symlinks by which the user reached a source. */
+static int graft_links(struct graft *g, struct byte_buf *root, const struct source_path *place)
+{
+	for (size_t i = 0; i < place->n_links; i++) {
+		const struct source_link *l = &place->links[i];
+		struct tree_entry e = { .mode = S_IFLNK | 0777,
+					.nlink = 1,
+					.flags = ENTRY_PLACEHOLDER,
+					.link = l->target,
+					.link_n = (uint32_t)strlen(l->target),
+					.size = strlen(l->target) };
+		int r = graft_apply(g, root, l->path, &e, true);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int graft_source(struct graft *g, struct byte_buf *root, const struct captured_source *s)
+{
+	CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
+	struct tree_entry e;
+	int r;
+
+	if (s->removed)
+		return graft_apply(g, root, s->result.path, NULL, false);
+	if (s->entry.n == 0)
+		return 0;
+	r = tree_entry_decode(s->entry.data, s->entry.n, &d, &e);
+	if (r == 0)
+		r = graft_apply(g, root, s->result.path, &e, false);
+	return r < 0 ? r : graft_links(g, root, &s->place);
+}
+
+/* The head's root, or that of an empty first snapshot. */
+static int begin_root(struct capture *c, const struct record *head, struct byte_buf *root)
+{
+	struct tree_entry e;
+	int r;
+
+	if (head && head->root_n) {
+		byte_buf_append(root, head->root, head->root_n);
+		return root->failed ? -ENOMEM : 0;
+	}
+	r = walker_placeholder(c, "/", &e);
+	return r < 0 ? r : tree_entry_encode(root, &e);
+}
+
+static int build_root(struct capture *c, const struct captured_set *set, const struct record *head,
+		      struct byte_buf *root)
+{
+	CLEANUP(tree_reader_free_ptr) struct tree_reader *reader = NULL;
+	CLEANUP(tree_writer_free_ptr) struct tree_writer *writer = NULL;
+	struct graft g = { .placeholder = placeholder, .context = c };
+	int r = tree_reader_new(c->cache, &reader);
+
+	if (r == 0)
+		r = tree_writer_new(c->nodes, key_ring_get(store_keys(c->store), KEY_PLACEMENT),
+				    &writer);
+	if (r == 0)
+		r = begin_root(c, head, root);
+	g.reader = reader;
+	g.writer = writer;
+	for (size_t i = 0; r == 0 && i < set->n; i++) {
+		r = graft_source(&g, root, &set->sources[i]);
+		/* What was just written is in no pack yet, but the next graft reads it. */
+		if (r == 0 && i + 1 < set->n)
+			r = store_writer_finish(c->writer);
+	}
+	return r;
+}
+
+/* ---- the record ---- */
+
+static int merge_file_systems(struct record *record, const struct record *head,
+			      const struct capture *c)
+{
+	size_t n = c->n_file_systems;
+
+	if (head && head->n_file_systems > n)
+		n = head->n_file_systems;
+	record->file_systems = calloc(n + 1, sizeof(*record->file_systems));
+	if (!record->file_systems)
+		return -ENOMEM;
+	record->n_file_systems = n;
+	for (size_t i = 0; i < n; i++) {
+		struct file_system_identity zero = { 0 };
+		struct file_system_identity ours = i < c->n_file_systems ? c->file_systems[i] : zero;
+		struct file_system_identity theirs =
+			head && i < head->n_file_systems ? head->file_systems[i] : zero;
+
+		if (ours.type && theirs.type && !file_system_equal(&ours, &theirs))
+			return -ESTALE;
+		record->file_systems[i] = ours.type ? ours : theirs;
+	}
+	return 0;
+}
+
+static int copy_source(struct record *record, const struct record_source *from)
+{
+	struct record_source *to = &record->sources[record->n_sources];
+
+	*to = *from;
+	to->path = strdup(from->path);
+	to->excludes = strdup(from->excludes);
+	record->n_sources++;
+	if (!to->path || !to->excludes)
+		return -ENOMEM;
+	record->files += to->files;
+	record->directories += to->directories;
+	record->others += to->others;
+	record->bytes += to->bytes;
+	return 0;
+}
+
+static const struct captured_source *find_captured(const struct captured_set *set, const char *path)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->sources[i].result.path, path) == 0)
+			return &set->sources[i];
+	return NULL;
+}
+
+static int order_record_sources(const void *a, const void *b)
+{
+	return strcmp(((const struct record_source *)a)->path,
+		      ((const struct record_source *)b)->path);
+}
+
+/* The head's sources, ours in place of theirs; an absent one keeps what is known of it. */
+static int merge_sources(struct record *record, const struct record *head,
+			 const struct captured_set *set)
+{
+	size_t n_head = head ? head->n_sources : 0;
+	int r = 0;
+
+	if (n_head + set->n > RECORD_SOURCES_MAX)
+		return -E2BIG;
+	record->sources = calloc(n_head + set->n + 1, sizeof(*record->sources));
+	if (!record->sources)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < n_head; i++) {
+		const struct captured_source *s = find_captured(set, head->sources[i].path);
+		struct record_source carried = head->sources[i];
+
+		if (s && s->result.state == SOURCE_PRESENT)
+			continue;
+		if (s)
+			carried.state = SOURCE_ABSENT;
+		r = copy_source(record, &carried);
+	}
+	for (size_t i = 0; r == 0 && i < set->n; i++)
+		if (set->sources[i].result.state == SOURCE_PRESENT)
+			r = copy_source(record, &set->sources[i].result);
+	qsort(record->sources, record->n_sources, sizeof(*record->sources), order_record_sources);
+	return r;
+}
+
+/* The moment: when the last walk began; not before what the head shows, unless that lies in the future. */
+static int64_t record_moment(const struct captured_set *set, const struct record *head)
+{
+	int64_t now = clock_now_ns(), moment = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (set->sources[i].result.walk_start_ns > moment)
+			moment = set->sources[i].result.walk_start_ns;
+	if (moment == 0)
+		moment = now;
+	if (head && head->time_ns > moment && head->time_ns <= now)
+		moment = head->time_ns;
+	return moment;
+}
+
+static int fill_words(struct record *record, const struct capture_options *o)
+{
+	char host[HOST_NAME_BYTES_MAX + 1] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	record->host_name = strdup(host);
+	record->reason = strdup(o->reason ? o->reason : "manual");
+	record->tags = calloc(o->n_tags + 1, sizeof(*record->tags));
+	if (!record->host_name || !record->reason || !record->tags)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->n_tags; i++) {
+		record->tags[i] = strdup(o->tags[i]);
+		if (!record->tags[i])
+			return -ENOMEM;
+		record->n_tags++;
+	}
+	return 0;
+}
+
+static int fill_packs(struct record *record, struct capture *c)
+{
+	struct store_writer_stats stats;
+	const struct new_pack *packs = store_writer_packs(c->writer, &record->n_packs);
+
+	store_writer_stats(c->writer, &stats);
+	record->new_raw_bytes = stats.raw_bytes_new;
+	record->new_stored_bytes = stats.stored_bytes_new;
+	record->packs = calloc(record->n_packs + 1, sizeof(*record->packs));
+	if (!record->packs)
+		return -ENOMEM;
+	if (record->n_packs)
+		memcpy(record->packs, packs, record->n_packs * sizeof(*packs));
+	return 0;
+}
+
+/* Everything between taking the commit lock and dropping it. */
+static int commit_locked(struct capture *c, struct captured_set *set, struct record *record,
+			 struct snapshot_info *ret_info)
+{
+	CLEANUP(byte_buf_done_ptr) struct byte_buf root = { 0 };
+	CLEANUP(record_done) struct record head = { 0 };
+	const struct record *h = NULL;
+	struct snapshot_info info;
+	int r = timeline_refresh(c->timeline);
+
+	if (r >= 0)
+		r = timeline_latest(c->timeline, &info);
+	if (r == 0)
+		r = timeline_read(c->timeline, info.seq, &head);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0)
+		h = &head;
+	r = merge_file_systems(record, h, c);
+	if (r == 0)
+		r = build_root(c, set, h, &root);
+	if (r == 0)
+		r = merge_sources(record, h, set);
+	if (r == 0)
+		r = fill_words(record, c->options);
+	if (r == 0)
+		r = store_writer_finish(c->writer);
+	if (r == 0)
+		r = fill_packs(record, c);
+	if (r < 0)
+		return r;
+	record->kind = RECORD_SNAPSHOT;
+	record->time_ns = record_moment(set, h);
+	record->root_n = root.n;
+	record->root = STEAL(root.data);
+	return timeline_append(c->timeline, record, ret_info);
+}
+
+int commit_snapshot(struct capture *c, struct captured_set *set, struct snapshot_info *ret_info)
+{
+	CLEANUP(record_done) struct record record = { 0 };
+	struct store_writer_stats stats;
+	int lock;
+	int r = 0;
+
+	store_writer_stats(c->writer, &stats);
+	if (stats.stored_bytes_new > FLUSH_BEFORE_LOCK) /* others must not wait for our disk */
+		r = store_writer_finish(c->writer);
+	if (r < 0)
+		return r;
+	lock = timeline_lock(c->timeline);
+	if (lock < 0)
+		return lock;
+	r = commit_locked(c, set, &record, ret_info);
+	io_close(store_io(c->store), lock);
+	return r;
+}

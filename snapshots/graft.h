@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * graft: puts a captured subtree into a snapshot's tree at its path.
+ *
+ * Only the folders on the way (the spine) are written anew; their siblings and
+ * everything else are taken over by id.
+ *
+ * Threads: belongs to one thread at a time.
+ */
+#ifndef SNAPSHOTS_GRAFT_H
+#define SNAPSHOTS_GRAFT_H
+
+#include "snapshots/tree_reader.h"
+#include "snapshots/tree_writer.h"
+#include "store/base/bytes.h"
+
+/* Tells the attributes of a folder on the way that the tree does not have yet. */
+typedef int graft_placeholder(void *context, const char *path, struct tree_entry *ret_entry);
+
+struct graft {
+	struct tree_reader *reader;
+	struct tree_writer *writer;
+	graft_placeholder *placeholder;
+	void *context;
+};
+
+/**
+ * Put `entry` (its name is not looked at) at an absolute path below the root
+ * whose encoded entry is in `root`, replacing what is there; with entry NULL
+ * take out what is there. `root` is replaced by the new root's encoding. With
+ * `keep`, an entry that exists already is left as it is. Returns 0;
+ * -ENAMETOOLONG; -ENOTDIR when something on the way is no folder; -errno.
+ */
+int graft_apply(struct graft *g, struct byte_buf *root, const char *path,
+		const struct tree_entry *entry, bool keep);
+
+#endif

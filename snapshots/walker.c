@@ -1,0 +1,908 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshots/capture_internal.h"
+#include "snapshots/file_system.h"
+#include "snapshots/xattr_set.h"
+#include "store/base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define DENTS_BYTES KIB(64)
+#define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME)
+#define ORDINALS 256u /* file systems that one host's records can tell apart */
+#define CACHE_TAG "CACHEDIR.TAG"
+#define CACHE_SIGNATURE "Signature: 8a477f597d28d172789f06886806bc55"
+
+struct linux_dirent64 {
+	uint64_t d_ino;
+	int64_t d_off;
+	uint16_t d_reclen;
+	uint8_t d_type;
+	char d_name[];
+};
+
+static void folder_list(struct worker *w, struct task *task);
+static void segment_scan(struct worker *w, struct task *task);
+
+/* ---- attributes ---- */
+
+dev_t statx_device(const struct statx *sx)
+{
+	return makedev(sx->stx_dev_major, sx->stx_dev_minor);
+}
+
+static struct node_time node_time_of(const struct statx_timestamp *t)
+{
+	return (struct node_time){ .seconds = t->tv_sec, .nanoseconds = t->tv_nsec };
+}
+
+void entry_from_statx(const struct statx *sx, struct tree_entry *ret_entry)
+{
+	/* These four have the same values in both worlds. */
+	uint64_t kept = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_NODUMP |
+			STATX_ATTR_COMPRESSED;
+
+	*ret_entry = (struct tree_entry){
+		.mode = sx->stx_mode,
+		.uid = sx->stx_uid,
+		.gid = sx->stx_gid,
+		.nlink = sx->stx_nlink,
+		.ino = sx->stx_ino,
+		.size = sx->stx_size,
+		.mtime = node_time_of(&sx->stx_mtime),
+		.ctime = node_time_of(&sx->stx_ctime),
+		.attribute_flags = (uint32_t)(sx->stx_attributes & kept),
+	};
+	if (S_ISBLK(sx->stx_mode) || S_ISCHR(sx->stx_mode))
+		ret_entry->rdev = ((uint64_t)sx->stx_rdev_major << 32) | sx->stx_rdev_minor;
+	if (sx->stx_mask & STATX_BTIME) {
+		ret_entry->btime = node_time_of(&sx->stx_btime);
+		ret_entry->flags |= ENTRY_HAS_BTIME;
+	}
+	if (S_ISREG(sx->stx_mode) && sx->stx_blocks * 512 < sx->stx_size)
+		ret_entry->flags |= ENTRY_SPARSE;
+}
+
+static bool time_equal(const struct node_time *a, const struct node_time *b)
+{
+	return a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
+}
+
+/* Is this entry certainly what the last snapshot saw? */
+static bool entry_unchanged(const struct capture *c, const struct tree_entry *now,
+			    const struct tree_entry *old)
+{
+	const struct node_time *newest = &now->ctime;
+	int64_t racy_s = c->racy_ns / 1000000000;
+
+	if (now->mtime.seconds > newest->seconds)
+		newest = &now->mtime;
+	return (now->mode & S_IFMT) == (old->mode & S_IFMT) && now->ino == old->ino &&
+	       now->size == old->size && now->file_system == old->file_system &&
+	       time_equal(&now->mtime, &old->mtime) && time_equal(&now->ctime, &old->ctime) &&
+	       newest->seconds < racy_s && !(old->flags & (ENTRY_UNREADABLE | ENTRY_PLACEHOLDER)) &&
+	       old->consistency != CONSISTENCY_SMEARED;
+}
+
+/* ---- file systems ---- */
+
+/*
+ * The number of a file system: the one it has, or a free one near its hash, so
+ * that two captures at once give one file system one number and two file
+ * systems rarely the same (commit.c notices). With the lock held.
+ */
+static int file_system_ordinal(struct capture *c, const struct file_system_identity *identity,
+			       uint32_t *ret_ordinal)
+{
+	static const uint8_t key[16];
+	uint64_t hash = crypto_short_hash(key, identity, sizeof(*identity));
+
+	if (c->n_file_systems < ORDINALS) {
+		struct file_system_identity *grown =
+			reallocarray(c->file_systems, ORDINALS, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		memset(grown + c->n_file_systems, 0,
+		       (ORDINALS - c->n_file_systems) * sizeof(*grown));
+		c->file_systems = grown;
+		c->n_file_systems = ORDINALS;
+	}
+	for (uint32_t i = 0; i < ORDINALS; i++) {
+		uint32_t at = (uint32_t)((hash + i) % ORDINALS);
+		struct file_system_identity *slot = &c->file_systems[at];
+
+		if (slot->type != 0 && !file_system_equal(slot, identity))
+			continue;
+		*slot = *identity;
+		*ret_ordinal = at;
+		return 0;
+	}
+	return -E2BIG;
+}
+
+int capture_file_system(struct capture *c, dev_t device, int fd, uint32_t *ret_ordinal,
+			bool *ret_virtual)
+{
+	struct file_system_identity identity;
+	struct known_device *devices;
+	size_t i;
+	int r;
+
+	LOCK_SCOPE(&c->lock);
+	for (i = 0; i < c->n_devices; i++)
+		if (c->devices[i].device == device) {
+			*ret_ordinal = c->devices[i].ordinal;
+			*ret_virtual = c->devices[i].is_virtual;
+			return 0;
+		}
+	r = file_system_identify(fd, &identity);
+	if (r < 0)
+		return r;
+	r = file_system_ordinal(c, &identity, ret_ordinal);
+	if (r < 0)
+		return r;
+	devices = reallocarray(c->devices, c->n_devices + 1, sizeof(*devices));
+	if (!devices)
+		return -ENOMEM;
+	c->devices = devices;
+	devices[c->n_devices++] =
+		(struct known_device){ .device = device,
+				       .ordinal = *ret_ordinal,
+				       .is_virtual = file_system_is_virtual(identity.type) };
+	*ret_virtual = devices[c->n_devices - 1].is_virtual;
+	return 0;
+}
+
+/* ---- folders ---- */
+
+struct folder *folder_new(struct capture *c, struct folder *parent, const char *name)
+{
+	struct folder *f = calloc(1, sizeof(*f));
+	const char *base = parent ? parent->path : "";
+
+	if (!f)
+		return NULL;
+	f->fd = -1;
+	f->parent = parent;
+	f->name = name;
+	f->task.run = folder_list;
+	f->depth = parent ? parent->depth + 1 : 0;
+	/* The folder above the source's root has no path of its own, nor has that root. */
+	if (!parent || !parent->parent)
+		f->path = strdup("");
+	else if (asprintf(&f->path, "%s%s%s", base, *base ? "/" : "", name) < 0)
+		f->path = NULL;
+	if (!f->path) {
+		free(f);
+		return NULL;
+	}
+	LOCK_SCOPE(&c->lock);
+	f->older = c->folders;
+	if (f->older)
+		f->older->newer = f;
+	c->folders = f;
+	return f;
+}
+
+void segment_done(struct capture *c, struct segment *s)
+{
+	LOCK_SCOPE(&c->lock);
+	for (uint32_t i = 0; i < s->n_items; i++)
+		if (s->items[i].job)
+			file_job_unref(s->items[i].job);
+	free(s->items);
+	s->items = NULL;
+	s->n_items = 0;
+	arena_done(&s->arena);
+}
+
+void folder_free(struct capture *c, struct folder *f)
+{
+	for (uint32_t i = 0; i < f->n_segments; i++)
+		segment_done(c, &f->segments[i]);
+	LOCK_SCOPE(&c->lock);
+	*(f->newer ? &f->newer->older : &c->folders) = f->older;
+	if (f->older)
+		f->older->newer = f->newer;
+	if (f->fd >= 0)
+		(void)close(f->fd);
+	tree_writer_free(f->writer);
+	free(f->segments);
+	free(f->xattrs);
+	free(f->old_xattrs);
+	free(f->names);
+	free(f->order);
+	free(f->path);
+	free(f);
+}
+
+void folder_release_fd(struct folder *f)
+{
+	assert(f->fd_users > 0);
+	if (--f->fd_users == 0) {
+		(void)close(f->fd);
+		f->fd = -1;
+	}
+}
+
+static int open_quietly(int at, const char *name, int flags)
+{
+	int fd = openat(at, name, flags | O_NOATIME);
+
+	if (fd < 0 && errno == EPERM) /* not ours: its access time changes */
+		fd = openat(at, name, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Own attributes, from the open folder; extended ones anew only when ctime has moved. */
+static int folder_read_self(struct worker *w, struct folder *f)
+{
+	struct statx sx;
+	int r;
+
+	if (statx(f->fd, "", AT_EMPTY_PATH, STATX_WANTED, &sx) < 0)
+		return -errno;
+	entry_from_statx(&sx, &f->self);
+	f->device = statx_device(&sx);
+	f->self.file_system = f->file_system;
+	if (f->has_old && f->old.ino == f->self.ino && time_equal(&f->old.ctime, &f->self.ctime) &&
+	    f->self.ctime.seconds < w->capture->racy_ns / 1000000000 &&
+	    !(f->old.flags & (ENTRY_PLACEHOLDER | ENTRY_UNREADABLE))) {
+		f->self.attribute_flags = f->old.attribute_flags;
+		f->self.xattrs = f->old_xattrs;
+		f->self.xattrs_n = f->old.xattrs_n;
+		f->self.flags |= f->old.flags & ENTRY_XATTRS_CHUNK;
+		return 0;
+	}
+	f->self.attribute_flags = attribute_flags_read(f->fd, &f->self);
+	byte_buf_clear(&w->scratch);
+	r = xattr_set_read(f->fd, NULL, false, &w->scratch);
+	if (r < 0)
+		return r == -ENOTSUP ? 0 : r;
+	if (r > 0)
+		capture_problem(w->capture, f, NULL, "some attributes cannot be read", EACCES);
+	if (w->scratch.n == 0)
+		return 0;
+	f->xattrs = malloc(w->scratch.n);
+	if (!f->xattrs)
+		return -ENOMEM;
+	memcpy(f->xattrs, w->scratch.data, w->scratch.n);
+	f->self.xattrs = f->xattrs;
+	f->self.xattrs_n = (uint32_t)w->scratch.n;
+	return 0;
+}
+
+/* Read all names into one string; *ret_n counts them. */
+static int read_names(struct worker *w, struct folder *f, struct byte_buf *names, uint32_t *ret_n)
+{
+	uint64_t n = 0;
+
+	for (;;) {
+		long got = syscall(SYS_getdents64, f->fd, w->dents, DENTS_BYTES);
+
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		for (long at = 0; at < got;) {
+			struct linux_dirent64 *d = (void *)(w->dents + at);
+			size_t len = strlen(d->d_name);
+
+			at += d->d_reclen;
+			if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+				continue;
+			if (!name_valid(d->d_name, (uint32_t)len)) {
+				capture_problem(w->capture, f, d->d_name, "impossible name", EINVAL);
+				continue;
+			}
+			byte_buf_append(names, d->d_name, len + 1);
+			n++;
+		}
+		if (names->failed || names->n > UINT32_MAX)
+			return -ENOMEM;
+	}
+	*ret_n = (uint32_t)n;
+	return 0;
+}
+
+static int order_names(const void *a, const void *b, void *names)
+{
+	return strcmp((char *)names + *(const uint32_t *)a, (char *)names + *(const uint32_t *)b);
+}
+
+static int sort_names(struct folder *f, struct byte_buf *names, uint32_t n)
+{
+	uint32_t at = 0;
+	bool sorted = true;
+
+	f->order = malloc((n ? n : 1) * sizeof(*f->order));
+	if (!f->order)
+		return -ENOMEM;
+	f->names = (char *)STEAL(names->data);
+	for (uint32_t i = 0; i < n; i++) {
+		f->order[i] = at;
+		if (i > 0 && sorted)
+			sorted = strcmp(f->names + f->order[i - 1], f->names + at) < 0;
+		at += (uint32_t)strlen(f->names + at) + 1;
+	}
+	if (!sorted)
+		qsort_r(f->order, n, sizeof(*f->order), order_names, f->names);
+	f->n_names = n;
+	return 0;
+}
+
+static bool has_name(const struct folder *f, const char *name)
+{
+	uint32_t low = 0, high = f->n_names;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		int order = strcmp(f->names + f->order[mid], name);
+
+		if (order == 0)
+			return true;
+		*(order < 0 ? &low : &high) = order < 0 ? mid + 1 : mid;
+	}
+	return false;
+}
+
+/* Does the file begin with this? */
+static bool begins_with(int folder_fd, const char *name, const void *bytes, size_t n)
+{
+	CLEANUP(close_fd_ptr) int fd = -1;
+	uint8_t head[64];
+
+	assert(n <= sizeof(head));
+	fd = openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 || pread(fd, head, n, 0) != (ssize_t)n)
+		return false;
+	return bytes ? memcmp(head, bytes, n) == 0 : store_config_magic(head, n);
+}
+
+/* Folders whose contents are left out: repositories, and tagged caches if so wanted. */
+static void trim_names(struct capture *c, struct folder *f)
+{
+	if (has_name(f, "config") && has_name(f, "packs") && has_name(f, "records") &&
+	    begins_with(f->fd, "config", NULL, STORE_CONFIG_MAGIC_BYTES)) {
+		log_info("left out: %s/%s is a yore repository", c->source_path, f->path);
+		f->n_names = 0;
+	}
+	if ((c->source_flags & SOURCE_EXCLUDE_CACHES) && has_name(f, CACHE_TAG) &&
+	    begins_with(f->fd, CACHE_TAG, CACHE_SIGNATURE, strlen(CACHE_SIGNATURE))) {
+		uint32_t kept = 0;
+
+		for (uint32_t i = 0; i < f->n_names; i++)
+			if (strcmp(f->names + f->order[i], CACHE_TAG) == 0)
+				kept = f->order[i];
+		f->order[0] = kept;
+		f->n_names = 1;
+	}
+}
+
+/* Cut the names into segments; at least one, so that the finisher meets every folder. */
+static int make_segments(struct folder *f)
+{
+	uint32_t n = (f->n_names + SEGMENT_NAMES - 1) / SEGMENT_NAMES;
+
+	n = n ? n : 1;
+	f->segments = calloc(n, sizeof(*f->segments));
+	if (!f->segments)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		struct segment *s = &f->segments[i];
+
+		s->task.run = segment_scan;
+		s->folder = f;
+		s->first = i * SEGMENT_NAMES;
+		s->n = f->n_names - s->first < SEGMENT_NAMES ? f->n_names - s->first
+							     : SEGMENT_NAMES;
+	}
+	f->n_segments = n;
+	return 0;
+}
+
+static int open_folder(struct worker *w, struct folder *f)
+{
+	struct capture *c = w->capture;
+	bool is_virtual = false;
+	struct statx sx;
+	int r;
+
+	f->fd = open_quietly(f->parent->fd, f->name,
+			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (f->fd < 0)
+		return f->fd;
+	if (statx(f->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) < 0)
+		return -errno;
+	f->device = statx_device(&sx);
+	if (f->device == f->parent->device) {
+		f->file_system = f->parent->file_system;
+		return 0;
+	}
+	r = capture_file_system(c, f->device, f->fd, &f->file_system, &is_virtual);
+	if (r == 0 && f->parent->parent &&
+	    (is_virtual || (c->source_flags & SOURCE_ONE_FILE_SYSTEM)))
+		f->barren = true;
+	return r;
+}
+
+/* List a folder: open it, read its attributes and names, make its segments. */
+static int list_names(struct worker *w, struct folder *f)
+{
+	CLEANUP(byte_buf_done_ptr) struct byte_buf names = { 0 };
+	uint32_t n = 0;
+	int r = open_folder(w, f);
+
+	if (r >= 0)
+		r = folder_read_self(w, f);
+	if (r >= 0 && !f->barren)
+		r = read_names(w, f, &names, &n);
+	if (r < 0)
+		return r;
+	r = sort_names(f, &names, n);
+	if (r == 0)
+		trim_names(w->capture, f);
+	return r;
+}
+
+static void folder_list(struct worker *w, struct task *task)
+{
+	struct folder *f = (struct folder *)task;
+	struct capture *c = w->capture;
+	int r = f->depth > TREE_DEPTH_MAX ? -ELOOP : list_names(w, f);
+
+	if (r == -ENOMEM)
+		capture_fail(c, r);
+	else if (r < 0 && r != -ENOENT)
+		capture_problem(c, f, NULL, "folder cannot be read", -r);
+	f->error = r < 0 ? r : 0;
+	if (r < 0)
+		f->n_names = 0;
+	if (make_segments(f) < 0) {
+		capture_fail(c, -ENOMEM);
+		f->error = -ENOMEM;
+	}
+	if (r == 0)
+		atomic_fetch_add_explicit(&c->progress->directories, 1, memory_order_relaxed);
+	LOCK_SCOPE(&c->lock);
+	c->folders_ahead++;
+	folder_release_fd(f->parent);
+	if (f->fd >= 0) { /* each segment is one user */
+		f->fd_users = f->n_segments;
+		if (f->n_segments == 0)
+			(void)close(STEAL_FD(f->fd));
+	}
+	for (uint32_t i = f->n_segments; i-- > 0;)
+		task_queue(&c->walks, &f->segments[i].task, true);
+	pthread_cond_broadcast(&c->changed);
+}
+
+/* ---- entries ---- */
+
+/* Copy what an old entry borrows from its node into the segment's memory. */
+static int keep_old_parts(struct arena *a, struct tree_entry *e)
+{
+	const struct content *k = &e->content;
+	bool ok = true;
+
+	if (e->xattrs_n)
+		ok = (e->xattrs = arena_copy(a, e->xattrs, e->xattrs_n)) != NULL;
+	if (ok && e->link_n)
+		ok = (e->link = arena_copy(a, e->link, e->link_n)) != NULL;
+	if (ok && k->n_pieces)
+		ok = (e->content.pieces = arena_copy(a, k->pieces,
+						     k->n_pieces * sizeof(*k->pieces))) != NULL;
+	if (ok && k->n_extents)
+		ok = (e->content.extents = arena_copy(
+			      a, k->extents, k->n_extents * sizeof(*k->extents))) != NULL;
+	return ok ? 0 : -ENOMEM;
+}
+
+/* May an unchanged file's chunks still be relied on? Those of long lists are asked one by one too. */
+static bool content_usable(struct worker *w, const struct content *k)
+{
+	struct piece_view v;
+	int r;
+
+	if (!w->capture->check_chunks || k->form == CONTENT_EMPTY)
+		return true;
+	r = content_reader_set(w->old_content, k);
+	while (r == 0 && (r = content_reader_next(w->old_content, &v)) == 1) {
+		r = 0;
+		for (uint32_t i = 0; i < v.piece.n_extents && r == 0; i++)
+			r = store_writer_has(w->capture->writer, &v.extents[i].chunk) == 1 ? 0 : -1;
+	}
+	return r == 0;
+}
+
+/* Attributes of what is neither folder nor regular file, through an O_PATH descriptor. */
+static int other_attributes(struct worker *w, struct segment *s, struct item *item)
+{
+	CLEANUP(close_fd_ptr) int fd = -1;
+	char path[64];
+	int r;
+
+	fd = openat(s->folder->fd, item->entry.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	byte_buf_clear(&w->scratch);
+	r = xattr_set_read(-1, path, true, &w->scratch);
+	if (r < 0 || w->scratch.n == 0)
+		return r == -ENOTSUP || r == -EPERM ? 0 : r;
+	item->entry.xattrs = arena_copy(&s->arena, w->scratch.data, w->scratch.n);
+	item->entry.xattrs_n = (uint32_t)w->scratch.n;
+	return item->entry.xattrs ? 0 : -ENOMEM;
+}
+
+static int scan_other(struct worker *w, struct segment *s, struct item *item)
+{
+	struct tree_entry *e = &item->entry;
+	char target[LINK_BYTES_MAX + 1];
+	ssize_t n;
+	int r = other_attributes(w, s, item);
+
+	if (r < 0)
+		return r;
+	if (!S_ISLNK(e->mode))
+		return 0;
+	n = readlinkat(s->folder->fd, e->name, target, sizeof(target));
+	if (n < 0)
+		return -errno;
+	if (n == 0 || n > LINK_BYTES_MAX)
+		return -ENAMETOOLONG;
+	e->link = arena_copy(&s->arena, target, (size_t)n);
+	e->link_n = (uint32_t)n;
+	e->size = (uint64_t)n;
+	return e->link ? 0 : -ENOMEM;
+}
+
+static int scan_folder(struct worker *w, struct segment *s, struct item *item,
+		       const struct tree_entry *old)
+{
+	struct folder *child = folder_new(w->capture, s->folder, item->entry.name);
+
+	if (!child)
+		return -ENOMEM;
+	child->self = item->entry;
+	if (old && S_ISDIR(old->mode)) {
+		child->has_old = true;
+		child->old = *old;
+		child->old.name = NULL;
+		if (old->xattrs_n) {
+			child->old_xattrs = malloc(old->xattrs_n);
+			if (!child->old_xattrs)
+				return -ENOMEM;
+			memcpy(child->old_xattrs, old->xattrs, old->xattrs_n);
+		}
+	}
+	item->kind = ITEM_FOLDER;
+	item->child = child;
+	return 0;
+}
+
+static int scan_file(struct worker *w, struct segment *s, struct item *item,
+		     const struct statx *sx, const struct tree_entry *old)
+{
+	struct capture *c = w->capture;
+	const struct content *old_content = NULL;
+
+	if (old && S_ISREG(old->mode) && entry_unchanged(c, &item->entry, old) &&
+	    content_usable(w, &old->content)) {
+		const char *name = item->entry.name;
+		uint32_t name_n = item->entry.name_n;
+
+		item->entry = *old;
+		item->entry.name = name;
+		item->entry.name_n = name_n;
+		item->entry.nlink = sx->stx_nlink;
+		return keep_old_parts(&s->arena, &item->entry);
+	}
+	if (old && S_ISREG(old->mode)) { /* to compare with, and to keep if reading fails */
+		struct tree_entry kept = *old;
+		struct content *copy;
+
+		if (keep_old_parts(&s->arena, &kept) < 0)
+			return -ENOMEM;
+		copy = arena_copy(&s->arena, &kept.content, sizeof(kept.content));
+		if (!copy)
+			return -ENOMEM;
+		old_content = copy;
+		item->has_old = true;
+	}
+	item->kind = ITEM_FILE;
+	if (sx->stx_nlink > 1) {
+		item->job = inode_table_find(c, statx_device(sx), sx->stx_ino);
+		if (item->job)
+			return 0;
+	}
+	item->job = file_job_new(c, s->folder, item->entry.name, &item->entry, statx_device(sx),
+				 old_content);
+	if (!item->job)
+		return -ENOMEM;
+	item->owns_job = true;
+	return sx->stx_nlink > 1 ? inode_table_enter(c, statx_device(sx), sx->stx_ino, item->job)
+				 : 0;
+}
+
+/* Is it left out: by pattern, or because it is the repository or a mount of ours? */
+static bool left_out(struct worker *w, struct segment *s, const char *name, const struct statx *sx)
+{
+	struct capture *c = w->capture;
+	dev_t device = statx_device(sx);
+
+	if (S_ISDIR(sx->stx_mode)) {
+		if (device == c->repository_device && sx->stx_ino == c->repository_inode)
+			return true;
+		for (size_t i = 0; i < c->n_skipped_devices; i++)
+			if (device == c->skipped_devices[i])
+				return true;
+	}
+	if (!c->excludes || !s->folder->parent) /* the source's root itself is never left out */
+		return false;
+	byte_buf_clear(&w->scratch);
+	byte_buf_append(&w->scratch, s->folder->path, strlen(s->folder->path));
+	if (*s->folder->path)
+		byte_buf_u8(&w->scratch, '/');
+	byte_buf_append(&w->scratch, name, strlen(name) + 1);
+	return !w->scratch.failed &&
+	       exclude_match(c->excludes, (char *)w->scratch.data, S_ISDIR(sx->stx_mode)) == 1;
+}
+
+static void count_met(struct capture *c, const struct tree_entry *e)
+{
+	struct capture_progress *p = c->progress;
+
+	if (S_ISREG(e->mode)) {
+		atomic_fetch_add_explicit(&p->files, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&p->bytes, e->size, memory_order_relaxed);
+	} else if (!S_ISDIR(e->mode)) {
+		atomic_fetch_add_explicit(&p->others, 1, memory_order_relaxed);
+	}
+}
+
+/* The old entry of that name, from a reader that goes along in order. NULL: none. */
+static const struct tree_entry *old_entry(struct worker *w, const char *name, uint32_t n,
+					  struct tree_entry *at, bool *have)
+{
+	for (;;) {
+		int order;
+
+		if (!*have && tree_reader_next(w->old, at) != 1)
+			return NULL;
+		*have = true;
+		order = name_compare(at->name, at->name_n, name, n);
+		if (order >= 0)
+			return order == 0 ? at : NULL;
+		*have = false;
+	}
+}
+
+/* What to do about an entry that cannot be read: keep its last state, or leave it out. */
+static int keep_last(struct worker *w, struct segment *s, struct item *item,
+		     const struct tree_entry *old, int error)
+{
+	const char *name = item->entry.name;
+	uint32_t name_n = item->entry.name_n;
+
+	if (error == -ENOENT) { /* deleted since the names were read */
+		item->kind = ITEM_GONE;
+		return 0;
+	}
+	capture_problem(w->capture, s->folder, name, "cannot be read", -error);
+	if (!old) {
+		item->kind = ITEM_GONE;
+		return 0;
+	}
+	item->entry = *old;
+	item->entry.name = name;
+	item->entry.name_n = name_n;
+	item->entry.flags |= ENTRY_UNREADABLE;
+	item->kind = ITEM_DONE;
+	return keep_old_parts(&s->arena, &item->entry);
+}
+
+static int scan_name(struct worker *w, struct segment *s, struct item *item,
+		     const struct tree_entry *old)
+{
+	struct folder *f = s->folder;
+	const char *name = item->entry.name;
+	uint32_t name_n = item->entry.name_n;
+	struct statx sx;
+	int r;
+
+	item->kind = ITEM_DONE;
+	if (statx(f->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, &sx) < 0)
+		return keep_last(w, s, item, old, -errno);
+	if (left_out(w, s, name, &sx)) {
+		item->kind = ITEM_GONE;
+		return 0;
+	}
+	entry_from_statx(&sx, &item->entry);
+	item->entry.name = name;
+	item->entry.name_n = name_n;
+	item->entry.file_system = f->file_system;
+	count_met(w->capture, &item->entry);
+	if (S_ISDIR(sx.stx_mode))
+		return scan_folder(w, s, item, old);
+	if (S_ISREG(sx.stx_mode))
+		return scan_file(w, s, item, &sx, old);
+	if (old && entry_unchanged(w->capture, &item->entry, old)) {
+		item->entry.xattrs = old->xattrs;
+		item->entry.xattrs_n = old->xattrs_n;
+		item->entry.flags |= old->flags & ENTRY_XATTRS_CHUNK;
+		item->entry.link = old->link;
+		item->entry.link_n = old->link_n;
+		return keep_old_parts(&s->arena, &item->entry);
+	}
+	r = scan_other(w, s, item);
+	return r < 0 && r != -ENOMEM ? keep_last(w, s, item, old, r) : r;
+}
+
+/* ---- segments ---- */
+
+/* Queue a batch for the readers. With the lock held. */
+static void queue_batch(struct capture *c, struct batch *b)
+{
+	b->folder->fd_users++;
+	task_queue(&c->reads, &b->task, false);
+}
+
+/* Hand the files that must be read to the readers, some at a time, and the folders to the walkers. */
+static int queue_found(struct worker *w, struct segment *s)
+{
+	struct capture *c = w->capture;
+	struct batch *b = NULL;
+
+	LOCK_SCOPE(&c->lock);
+	for (uint32_t i = 0; i < s->n_items; i++) {
+		struct file_job *job = s->items[i].owns_job ? s->items[i].job : NULL;
+
+		if (!job)
+			continue;
+		if (!b)
+			b = batch_new(s->folder);
+		if (!b)
+			return -ENOMEM;
+		job->batch = b;
+		b->refs++;
+		b->jobs[b->n++] = job;
+		b->task.bytes += job->seen.size < c->small_max ? job->seen.size : 0;
+		if (b->n == BATCH_FILES || b->task.bytes >= BATCH_BYTES ||
+		    job->seen.size >= c->small_max || job->seen.nlink > 1)
+			queue_batch(c, STEAL(b));
+	}
+	if (b)
+		queue_batch(c, b);
+	for (uint32_t i = s->n_items; i-- > 0;)
+		if (s->items[i].kind == ITEM_FOLDER) {
+			s->folder->fd_users++;
+			task_queue(&c->walks, &s->items[i].child->task, true);
+		}
+	pthread_cond_broadcast(&c->changed);
+	return 0;
+}
+
+static int scan_names(struct worker *w, struct segment *s)
+{
+	struct folder *f = s->folder;
+	bool have_reader = f->has_old, have = false;
+	struct tree_entry at;
+	int r = 0;
+
+	if (s->n == 0)
+		return 0;
+	s->items = calloc(s->n, sizeof(*s->items));
+	if (!s->items)
+		return -ENOMEM;
+	if (have_reader) {
+		const char *first = f->names + f->order[s->first];
+
+		r = tree_reader_set(w->old, &f->old.tree);
+		if (r == 0)
+			r = tree_reader_seek_name(w->old, first, (uint32_t)strlen(first));
+		have_reader = r == 0; /* an old folder that cannot be read is no base */
+		r = 0;
+	}
+	for (uint32_t i = 0; r == 0 && i < s->n; i++) {
+		const char *name = f->names + f->order[s->first + i];
+		struct item *item = &s->items[s->n_items++];
+		const struct tree_entry *old = NULL;
+
+		item->entry.name = name;
+		item->entry.name_n = (uint32_t)strlen(name);
+		if (have_reader)
+			old = old_entry(w, name, item->entry.name_n, &at, &have);
+		else if (!f->parent)
+			old = w->capture->root_old;
+		r = scan_name(w, s, item, old);
+	}
+	return r;
+}
+
+static void segment_scan(struct worker *w, struct task *task)
+{
+	struct segment *s = (struct segment *)task;
+	struct capture *c = w->capture;
+	int r = s->folder->fd < 0 || capture_failed(c) ? 0 : scan_names(w, s);
+
+	if (r == 0)
+		r = queue_found(w, s);
+	if (r < 0)
+		capture_fail(c, r);
+	LOCK_SCOPE(&c->lock);
+	c->items_ahead += s->n_items;
+	if (s->folder->fd >= 0)
+		folder_release_fd(s->folder);
+}
+
+int walker_begin(struct capture *c, int fd, const char *name, struct folder **ret_folder)
+{
+	struct folder *f = folder_new(c, NULL, NULL);
+	bool is_virtual;
+	struct statx sx;
+	int r = 0;
+
+	if (!f) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	f->fd = fd;
+	f->names = strdup(name);
+	f->order = calloc(1, sizeof(*f->order));
+	if (!f->names || !f->order)
+		r = -ENOMEM;
+	else if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) < 0)
+		r = -errno;
+	if (r == 0) {
+		f->device = statx_device(&sx);
+		r = capture_file_system(c, f->device, fd, &f->file_system, &is_virtual);
+	}
+	if (r == 0) {
+		f->n_names = 1;
+		r = make_segments(f);
+	}
+	if (r < 0) {
+		folder_free(c, f);
+		return r;
+	}
+	f->fd_users = 1;
+	f->task.state = TASK_DONE;
+	LOCK_SCOPE(&c->lock);
+	task_queue(&c->walks, &f->segments[0].task, true);
+	*ret_folder = f;
+	return 0;
+}
+
+int walker_placeholder(struct capture *c, const char *path, struct tree_entry *ret_entry)
+{
+	CLEANUP(close_fd_ptr) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool is_virtual;
+	struct statx sx;
+	int r;
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_WANTED, &sx) < 0) {
+		/* The source is carried along, but its parents are gone: a plain folder stands in. */
+		*ret_entry = (struct tree_entry){ .mode = S_IFDIR | 0755, .nlink = 2 };
+	} else {
+		entry_from_statx(&sx, ret_entry);
+		r = capture_file_system(c, statx_device(&sx), fd, &ret_entry->file_system,
+					&is_virtual);
+		if (r < 0)
+			return r;
+		byte_buf_clear(&c->placeholder_xattrs);
+		if (xattr_set_read(-1, path, true, &c->placeholder_xattrs) >= 0) {
+			ret_entry->xattrs = c->placeholder_xattrs.data;
+			ret_entry->xattrs_n = (uint32_t)c->placeholder_xattrs.n;
+		}
+	}
+	ret_entry->flags |= ENTRY_PLACEHOLDER;
+	return 0;
+}

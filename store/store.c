@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening, closing and asking a store; the index as the store keeps it. */
+#include "store/store.h"
+
+#include "store/base/log.h"
+#include "store/store_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const enum key_purpose id_keys[OBJECT_TYPE_MAX + 1] = {
+	[OBJECT_DATA] = KEY_DATA_ID, [OBJECT_TREE] = KEY_TREE_ID, [OBJECT_LIST] = KEY_LIST_ID
+};
+
+/* Remove a file in tmp/ unless a living writer holds its lock. */
+static int visit_tmp(void *context, const char *name)
+{
+	struct io *io = context;
+	char path[300];
+	int fd;
+
+	if ((size_t)snprintf(path, sizeof(path), "tmp/%s", name) >= sizeof(path))
+		return 0;
+	fd = io_open(io, path, IO_OPEN_WRITE, IO_OBJECT_TMP);
+	if (fd < 0)
+		return 0;
+	if (io_lock(io, fd, IO_LOCK_EXCLUSIVE, false) == 0)
+		(void)io_unlink(io, path, IO_OBJECT_TMP);
+	io_close(io, fd);
+	return 0;
+}
+
+static void remove_dead_files(struct io *io)
+{
+	int r = io_list(io, "tmp", visit_tmp, io);
+
+	if (r == -ENOENT)
+		r = io_mkdir(io, "tmp", IO_OBJECT_FOLDER);
+	if (r < 0)
+		(void)log_errno(r, "%s/tmp: cannot clear it", io_real_path(io));
+}
+
+static int load_identity(struct store *s)
+{
+	char machine[128];
+
+	host_identity_machine(machine);
+	return host_identity_load(s->io, s->config.repository, machine, s->mode, &s->context.host);
+}
+
+int store_open(struct io *io, const struct key_ring *ring, enum store_mode mode,
+	       struct store **ret_store)
+{
+	CLEANUP(store_close_ptr) struct store *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	lock_init(&s->lock, LOCK_RANK_STORE);
+	s->io = io;
+	s->keys = ring;
+	s->mode = mode;
+	r = store_config_read(io, &s->config);
+	if (r < 0)
+		return r;
+	s->context.io = io;
+	s->context.keys = ring;
+	memcpy(s->context.repository, s->config.repository, REPOSITORY_ID_BYTES);
+	if (mode == STORE_READ_WRITE)
+		remove_dead_files(io);
+	r = load_identity(s);
+	if (r < 0)
+		return r;
+	r = chunker_new(key_ring_get(ring, KEY_CHUNKER), s->config.chunks, &s->chunker);
+	if (r < 0)
+		return r;
+	r = store_open_index(s);
+	if (r < 0)
+		return r;
+	*ret_store = STEAL(s);
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	store_packs_done(s);
+	store_close_index(s);
+	chunker_free(s->chunker);
+	lock_done(&s->lock);
+	free(s);
+}
+
+/* ---- the index ---- */
+
+static void index_sum_key(const struct store *s, uint8_t to[static KEY_BYTES])
+{
+	crypto_derive(key_ring_get(s->keys, KEY_PLACEMENT), "yoreindx", 1, to);
+}
+
+/* Open it in a folder that can be written; what is damaged is made anew. */
+static int open_writable_index(struct store *s, struct io *io, const uint8_t sum_key[static 16])
+{
+	struct store_rebuild_result result;
+	int r = chunk_index_open(io, sum_key, INDEX_READ_WRITE, &s->index);
+
+	if (r == -EUCLEAN) {
+		log_warning("index: building it anew from the packs");
+		r = chunk_index_reset(io);
+		if (r == 0)
+			r = chunk_index_open(io, sum_key, INDEX_READ_WRITE, &s->index);
+	}
+	if (r != 1)
+		return r;
+	r = store_rebuild_index(s, false, &result);
+	return r < 0 ? r : chunk_index_filled(s->index);
+}
+
+static int make_private_folder(char to[static 300])
+{
+	const char *cache = getenv("XDG_CACHE_HOME");
+	const char *places[] = { cache && cache[0] == '/' ? cache : "/tmp", "/tmp", "/dev/shm" };
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (snprintf(to, 300, "%s/yore-index-XXXXXX", places[i]) >= 300)
+			continue;
+		if (mkdtemp(to))
+			return 0;
+	}
+	return -errno;
+}
+
+static int open_private_index(struct store *s, const uint8_t sum_key[static 16])
+{
+	char path[300];
+	int r = make_private_folder(path);
+
+	if (r < 0)
+		return log_errno(r, "index: there is no place for a private one");
+	r = io_posix_open(path, &s->private_io);
+	if (r < 0)
+		return r;
+	/* Where the marker of a clean end is written, on its way. */
+	r = io_mkdir(s->private_io, "tmp", IO_OBJECT_FOLDER);
+	if (r < 0)
+		return r;
+	log_info("index: the repository's cannot be used; building a private one in %s", path);
+	return open_writable_index(s, s->private_io, sum_key);
+}
+
+int store_open_index(struct store *s)
+{
+	uint8_t sum_key[KEY_BYTES];
+	int r;
+
+	index_sum_key(s, sum_key);
+	r = open_writable_index(s, s->io, sum_key);
+	if (r >= 0 || s->mode == STORE_READ_WRITE)
+		return r;
+	chunk_index_close(STEAL(s->index));
+	if (r == -EROFS || r == -EACCES || r == -EPERM) {
+		r = chunk_index_open(s->io, sum_key, INDEX_READ_ONLY, &s->index);
+		if (r >= 0)
+			return r;
+	}
+	return open_private_index(s, sum_key);
+}
+
+/* The folder is ours, outside the repository, and holds what chunk_index made. */
+static void remove_private_folder(const char *path)
+{
+	static const char *const files[] = { "index/data.mdb", "index/lock.mdb", "index/clean",
+					     "index/users" };
+	static const char *const inner[] = { "index", "tmp", "" };
+	char full[400];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		(void)snprintf(full, sizeof(full), "%s/%s", path, files[i]);
+		(void)unlink(full);
+	}
+	for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
+		(void)snprintf(full, sizeof(full), "%s/%s", path, inner[i]);
+		(void)rmdir(full);
+	}
+}
+
+void store_close_index(struct store *s)
+{
+	chunk_index_close(STEAL(s->index));
+	if (s->private_io)
+		remove_private_folder(io_real_path(s->private_io));
+	io_free(STEAL(s->private_io));
+}
+
+/* ---- asking ---- */
+
+struct io *store_io(struct store *s)
+{
+	return s->io;
+}
+
+const struct store_config *store_config(const struct store *s)
+{
+	return &s->config;
+}
+
+const struct key_ring *store_keys(const struct store *s)
+{
+	return s->keys;
+}
+
+struct chunk_index *store_index(struct store *s)
+{
+	return s->index;
+}
+
+const struct host_id *store_host(const struct store *s)
+{
+	return &s->context.host;
+}
+
+const struct chunker *store_chunker(const struct store *s)
+{
+	return s->chunker;
+}
+
+int store_hasher(const struct store *s, enum object_type type, struct id_hasher **ret_hasher)
+{
+	assert(type >= OBJECT_DATA && type <= OBJECT_TYPE_MAX);
+	return id_hasher_new(s->config.hash, key_ring_get(s->keys, id_keys[type]), ret_hasher);
+}
+
+void store_set_source(struct store *s, struct chunk_source *source)
+{
+	s->source = source;
+}
+
+/* Hosts found so far. */
+struct host_list {
+	struct host_id *hosts;
+	size_t n;
+};
+
+static int visit_host_name(void *context, const char *name)
+{
+	struct host_list *list = context;
+	struct host_id *grown;
+	struct host_id host;
+
+	if (strlen(name) != 2 * HOST_ID_BYTES ||
+	    bytes_from_hex(name, host.bytes, HOST_ID_BYTES) < 0)
+		return 0;
+	for (size_t i = 0; i < list->n; i++)
+		if (memcmp(&list->hosts[i], &host, sizeof(host)) == 0)
+			return 0;
+	grown = reallocarray(list->hosts, list->n + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	list->hosts = grown;
+	list->hosts[list->n++] = host;
+	return 0;
+}
+
+int store_each_host(struct store *s, int (*visit)(void *context, const struct host_id *host),
+		    void *context)
+{
+	struct host_list list = { 0 };
+	CLEANUP(free_ptr) struct host_id *hosts = NULL;
+	int r = io_list(s->io, "packs", visit_host_name, &list);
+
+	if (r == 0 || r == -ENOENT)
+		r = io_list(s->io, "records", visit_host_name, &list);
+	hosts = list.hosts;
+	if (r < 0 && r != -ENOENT)
+		return log_errno(r, "%s: cannot list the hosts", io_real_path(s->io));
+	r = 0;
+	for (size_t i = 0; i < list.n && r == 0; i++)
+		r = visit(context, &hosts[i]);
+	return r;
+}

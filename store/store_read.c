@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading objects: open packs are kept, damage is asked of the chunk_source. */
+#include "store/base/log.h"
+#include "store/store_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct store_reader {
+	struct store *store;
+	struct read_scratch scratch;
+};
+
+int store_reader_new(struct store *s, struct store_reader **ret_reader)
+{
+	CLEANUP(free_ptr) struct store_reader *reader = calloc(1, sizeof(*reader));
+	int r;
+
+	if (!reader)
+		return -ENOMEM;
+	reader->store = s;
+	r = read_scratch_init(&reader->scratch);
+	if (r < 0)
+		return r;
+	*ret_reader = STEAL(reader);
+	return 0;
+}
+
+void store_reader_free(struct store_reader *r)
+{
+	if (!r)
+		return;
+	read_scratch_done(&r->scratch);
+	free(r);
+}
+
+/* ---- open packs ---- */
+
+static void pack_free(struct open_pack *pack)
+{
+	if (!pack)
+		return;
+	pack_reader_close(pack->reader);
+	free(pack);
+}
+
+/* With the lock held. */
+static struct open_pack *find_open(struct store *s, uint32_t number, bool remote)
+{
+	for (size_t i = 0; i < s->n_packs; i++) {
+		struct open_pack *pack = s->packs[i];
+
+		if (pack->number == number && pack->remote == remote) {
+			pack->users++;
+			pack->used_at = ++s->clock;
+			return pack;
+		}
+	}
+	return NULL;
+}
+
+/* With the lock held: take a pack out of the table. Yields it when nobody uses it any more. */
+static struct open_pack *unlist(struct store *s, size_t at)
+{
+	struct open_pack *pack = s->packs[at];
+
+	s->packs[at] = s->packs[--s->n_packs];
+	pack->listed = false;
+	return pack->users == 0 ? pack : NULL;
+}
+
+/* Enter a pack, or take the one that another thread entered meanwhile. */
+static struct open_pack *list_pack(struct store *s, struct open_pack *pack)
+{
+	struct open_pack *other, *leaves = NULL;
+	size_t oldest = 0;
+
+	lock_take(&s->lock);
+	other = find_open(s, pack->number, pack->remote);
+	if (!other) {
+		for (size_t i = 1; i < s->n_packs; i++)
+			if (s->packs[i]->used_at < s->packs[oldest]->used_at)
+				oldest = i;
+		if (s->n_packs == OPEN_PACKS_MAX)
+			leaves = unlist(s, oldest);
+		pack->users = 1;
+		pack->used_at = ++s->clock;
+		pack->listed = true;
+		s->packs[s->n_packs++] = pack;
+	}
+	lock_drop(&s->lock);
+	pack_free(leaves);
+	if (other)
+		pack_free(pack);
+	return other ? other : pack;
+}
+
+int store_pack_open(struct store *s, uint32_t number, bool remote, struct open_pack **ret_pack)
+{
+	struct pack_context context = s->context;
+	struct pack_info info;
+	struct open_pack *pack;
+	int r;
+
+	lock_take(&s->lock);
+	pack = find_open(s, number, remote);
+	lock_drop(&s->lock);
+	if (pack) {
+		*ret_pack = pack;
+		return 0;
+	}
+	r = chunk_index_pack(s->index, number, &info);
+	if (r < 0)
+		return r;
+	pack = calloc(1, sizeof(*pack));
+	if (!pack)
+		return -ENOMEM;
+	pack->number = number;
+	pack->remote = remote;
+	context.host = info.host;
+	if (remote)
+		r = pack_reader_open_source(&context, &info.id, s->source, info.size,
+					    &pack->reader);
+	else
+		r = pack_reader_open(&context, &info.id, &pack->reader);
+	if (r < 0) {
+		pack_free(pack);
+		return r;
+	}
+	*ret_pack = list_pack(s, pack);
+	return 0;
+}
+
+void store_pack_release(struct store *s, struct open_pack *pack)
+{
+	bool last;
+
+	lock_take(&s->lock);
+	last = --pack->users == 0 && !pack->listed;
+	lock_drop(&s->lock);
+	if (last)
+		pack_free(pack);
+}
+
+void store_packs_done(struct store *s)
+{
+	while (s->n_packs > 0) {
+		struct open_pack *pack = unlist(s, s->n_packs - 1);
+
+		assert(pack); /* somebody still reads */
+		pack_free(pack);
+	}
+}
+
+/* ---- objects ---- */
+
+static int find_place(struct store *s, const struct chunk_id *id, enum object_type type,
+		      struct chunk_place *ret_place)
+{
+	struct chunk_place place;
+	int r = chunk_index_get(s->index, id, &place);
+
+	if (r < 0)
+		return r;
+	if (place.type != type)
+		return -EBADMSG;
+	*ret_place = place;
+	return 0;
+}
+
+int64_t store_length(struct store *s, const struct chunk_id *id, enum object_type type)
+{
+	struct chunk_place place;
+	int r = find_place(s, id, type, &place);
+
+	return r < 0 ? r : (int64_t)place.raw_n;
+}
+
+/* Read from where the index says, here or through the source. */
+static int read_place(struct store_reader *reader, const struct chunk_id *id,
+		      const struct chunk_place *place, bool remote, void *to)
+{
+	struct pack_entry entry = { .id = *id,
+				    .offset = place->offset,
+				    .stored_n = place->stored_n,
+				    .raw_n = place->raw_n,
+				    .type = place->type,
+				    .codec = place->codec };
+	struct open_pack *pack;
+	int r = store_pack_open(reader->store, place->pack, remote, &pack);
+
+	if (r < 0)
+		return r;
+	r = pack_reader_get(pack->reader, &entry, &reader->scratch, to);
+	store_pack_release(reader->store, pack);
+	return r;
+}
+
+/*
+ * The local pack failed with `r`. Let new data no longer rely on this copy, so
+ * that the next capture stores it afresh, and ask the replicas.
+ */
+static int read_elsewhere(struct store_reader *reader, const struct chunk_id *id,
+			  const struct chunk_place *place, int r, void *to)
+{
+	struct store *s = reader->store;
+	char hex[2 * sizeof(id->bytes) + 1];
+	int again;
+
+	bytes_to_hex(id->bytes, sizeof(id->bytes), hex);
+	/* Damage is never absence. */
+	if (r == -ENOENT)
+		r = s->source ? -ENOENT : -EBADMSG;
+	if (s->mode == STORE_READ_WRITE && !place->shunned && (r == -EBADMSG || r == -EUCLEAN))
+		(void)chunk_index_shun(s->index, id, true);
+	if (s->source && r != -ENOMEM) {
+		again = read_place(reader, id, place, true, to);
+		if (again == 0)
+			return 0;
+		if (r == -ENOENT)
+			r = again == -ENOENT ? -EBADMSG : again;
+	}
+	return log_errno(r, "object %s cannot be read: its pack is missing or damaged", hex);
+}
+
+int64_t store_get(struct store_reader *r, const struct chunk_id *id, enum object_type type,
+		  void *to, size_t room)
+{
+	struct chunk_place place;
+	int x = 0;
+
+	/* A pack may be merged away between look-up and open: look once more. */
+	for (int i = 0; i < 2; i++) {
+		x = find_place(r->store, id, type, &place);
+		if (x < 0)
+			return x;
+		if (place.raw_n > room)
+			return -EFBIG;
+		x = read_place(r, id, &place, false, to);
+		if (x == 0)
+			return (int64_t)place.raw_n;
+		if (x != -ENOENT)
+			break;
+	}
+	x = read_elsewhere(r, id, &place, x, to);
+	return x < 0 ? x : (int64_t)place.raw_n;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * crash_workload: makes a repository in a memory_tree as the program would,
+ * works on it for a while, and keeps what was acknowledged when.
+ *
+ * One run: init; two snapshots with changes between; a key added, one
+ * removed; two processes that take snapshots at the same time; the index
+ * rebuilt; one more snapshot. What the sources held is a function of seed,
+ * source and version, so that any process can say it again.
+ */
+#ifndef TESTS_FAULT_CRASH_WORKLOAD_H
+#define TESTS_FAULT_CRASH_WORKLOAD_H
+
+#include "snapshots/timeline.h"
+#include "tests/fault/memory_io.h"
+
+#define WORKLOAD_SOURCES 2
+#define WORKLOAD_KEYS 3
+#define WORKLOAD_FACTS_MAX 64
+
+enum fact_kind { FACT_INIT_DONE, FACT_SNAPSHOT, FACT_KEY_ADDED, FACT_KEY_GOING, FACT_KEY_GONE };
+
+/* Something that the program acknowledged; the marks in the trace are their numbers. */
+struct fact {
+	enum fact_kind kind;
+	uint32_t key;
+	uint32_t source;
+	uint32_t version;
+	uint64_t seq;
+	struct record_id id;
+};
+
+struct workload_key {
+	bool is_code;
+	uint8_t machine[KEY_BYTES];
+	char code[RECOVERY_CODE_BYTES];
+};
+
+struct workload {
+	uint64_t seed;
+	bool large; /* snapshots of several packs */
+	char sources[WORKLOAD_SOURCES][128];
+	char folder[128]; /* all of it lies in here */
+	struct memory_tree *tree;
+	struct store_config config;
+	struct key_ring *ring;
+	struct workload_key keys[WORKLOAD_KEYS];
+	struct fact *facts; /* shared between processes */
+	uint32_t *n_facts;
+};
+
+/** Run it all. Returns 0, or -errno when a step of the program failed. */
+int workload_record(struct workload *w, uint64_t seed, bool large);
+void workload_done(struct workload *w);
+
+/** Make a repository behind `io` with the workload's keys and config, as `yore init` does. */
+int workload_init(struct workload *w, struct io *io, bool again);
+/** Take a snapshot of one source as it lies there. */
+int workload_capture(struct workload *w, struct timeline *t, uint32_t source,
+		     struct snapshot_info *ret_info);
+
+/* A file of a source. */
+struct model_file {
+	char path[200]; /* absolute */
+	uint8_t *data;  /* the caller frees it */
+	size_t n;
+};
+uint32_t model_count(const struct workload *w, uint32_t source, uint32_t version);
+void model_file(const struct workload *w, uint32_t source, uint32_t version, uint32_t i,
+		struct model_file *ret_file);
+
+/** Make a private folder in memory-backed storage where there is some. */
+void private_folder(char to[static 128]);
+/** Remove a folder made by private_folder. */
+void private_folder_remove(const char *path);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshots/timeline.h"
+
+#include "timeline_fixture.h"
+
+#include <errno.h>
+
+#define S 1000000000LL
+#define T0 (1714573800 * S) /* 2024-05-01T14:30:00Z */
+
+static int setup(void **state)
+{
+	*state = fixture_open();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fixture_close(*state);
+	return 0;
+}
+
+static struct timeline *open_own(struct fixture *f)
+{
+	struct timeline *t = NULL;
+
+	assert_int_equal(timeline_open(f->store, store_host(f->store), &t), 0);
+	return t;
+}
+
+static uint64_t count(struct timeline *t)
+{
+	uint64_t n;
+
+	assert_int_equal(timeline_count(t, &n), 0);
+	return n;
+}
+
+static void unlink_record(struct fixture *f, const struct snapshot_info *info)
+{
+	char path[RECORD_PATH_BYTES];
+
+	(void)record_path(store_host(f->store), info->seq, &info->id, path);
+	assert_int_equal(io_unlink(f->io, path, IO_OBJECT_RECORD), 0);
+}
+
+static void test_an_empty_timeline_answers_enoent(void **state)
+{
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(*state);
+	struct snapshot_info info;
+
+	assert_int_equal(count(t), 0);
+	assert_int_equal(timeline_latest(t, &info), -ENOENT);
+	assert_int_equal(timeline_get(t, 1, &info), -ENOENT);
+	assert_int_equal(timeline_as_of(t, INT64_MAX, &info), -ENOENT);
+	assert_int_equal(timeline_refresh(t), 0);
+}
+
+static void test_appended_snapshots_are_found_in_every_way(void **state)
+{
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(*state);
+	CLEANUP(record_done) struct record record = { 0 };
+	struct snapshot_info a, b, info;
+	char hex[2 * SHA256_BYTES + 1];
+
+	fixture_append(t, T0, "first", NULL, &a);
+	fixture_append(t, T0 + 60 * S, NULL, NULL, &b);
+	assert_int_equal(a.seq, 1);
+	assert_string_equal(a.name, "2024-05-01T14-30-00Z");
+	assert_string_equal(a.tags, "first");
+	assert_string_equal(a.reason, "manual");
+	assert_int_equal(count(t), 2);
+	assert_int_equal(timeline_latest(t, &info), 0);
+	assert_int_equal(info.seq, 2);
+	assert_int_equal(timeline_as_of(t, T0 + 59 * S, &info), 0);
+	assert_int_equal(info.seq, 1);
+	assert_int_equal(timeline_as_of(t, T0 - 1, &info), -ENOENT);
+	assert_int_equal(timeline_named(t, "2024-05-01T14-31-00Z", &info), 0);
+	assert_int_equal(info.seq, 2);
+	assert_int_equal(timeline_named(t, "2024-05-01T14-31-0Z", &info), -ENOENT);
+	assert_int_equal(timeline_tagged(t, "first", &info), 0);
+	assert_int_equal(timeline_tagged(t, "firs", &info), -ENOENT);
+	(void)bytes_to_hex(b.id.bytes, SHA256_BYTES, hex);
+	hex[9] = '\0';
+	assert_int_equal(timeline_by_id(t, hex, &info), 0);
+	assert_int_equal(info.seq, 2);
+	hex[7] = '\0';
+	assert_int_equal(timeline_by_id(t, hex, &info), -ENOENT);
+	assert_int_equal(timeline_read(t, 2, &record), 0);
+	assert_memory_equal(&record.previous, &a.id, sizeof(a.id));
+	assert_int_equal(fixture_lines, 0);
+}
+
+static void test_snapshots_of_one_second_get_the_least_free_suffix(void **state)
+{
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(*state);
+	struct snapshot_info info;
+
+	fixture_append(t, T0, NULL, NULL, &info);
+	fixture_append(t, T0 + 5, NULL, NULL, &info);
+	assert_string_equal(info.name, "2024-05-01T14-30-00Z.1");
+	fixture_append(t, T0 + S, NULL, NULL, &info);
+	assert_string_equal(info.name, "2024-05-01T14-30-01Z");
+	fixture_append(t, T0 + 6, NULL, NULL, &info);
+	assert_string_equal(info.name, "2024-05-01T14-30-00Z.2");
+	assert_int_equal(timeline_named(t, "2024-05-01T14-30-00Z.1", &info), 0);
+	assert_int_equal(info.seq, 2);
+}
+
+static void test_as_of_follows_sequence_when_the_clock_went_back(void **state)
+{
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(*state);
+	struct snapshot_info info;
+
+	fixture_append(t, T0, NULL, NULL, NULL);
+	fixture_append(t, T0 + 1000 * S, NULL, NULL, NULL);
+	fixture_append(t, T0 + 500 * S, NULL, NULL, NULL);
+	fixture_append(t, T0 + 2000 * S, NULL, NULL, NULL);
+	assert_int_equal(timeline_as_of(t, T0 + 1500 * S, &info), 0);
+	assert_int_equal(info.seq, 3);
+	assert_int_equal(timeline_as_of(t, T0 + 499 * S, &info), 0);
+	assert_int_equal(info.seq, 1);
+}
+
+static int remember(void *context, const struct snapshot_info *info)
+{
+	char *seen = context;
+
+	seen[strlen(seen)] = (char)('0' + info->seq);
+	return info->seq == 9;
+}
+
+static void test_each_goes_both_ways_and_leaves_forgotten_ones_out(void **state)
+{
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(*state);
+	char up[16] = "", down[16] = "";
+	struct snapshot_info info;
+
+	for (int i = 0; i < 5; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, NULL);
+	fixture_forget(t, 2, 3);
+	fixture_append(t, T0 + 7 * S, NULL, NULL, &info);
+	assert_int_equal(info.seq, 7);
+	assert_int_equal(timeline_each(t, false, remember, up), 0);
+	assert_int_equal(timeline_each(t, true, remember, down), 0);
+	assert_string_equal(up, "1457");
+	assert_string_equal(down, "7541");
+	assert_int_equal(timeline_get(t, 2, &info), -ENOENT);
+	assert_int_equal(timeline_get(t, 6, &info), -ENOENT);
+	assert_int_equal(count(t), 4);
+}
+
+static void test_a_lost_index_is_filled_again_from_the_records(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	struct snapshot_info before, after;
+
+	fixture_append(t, T0, "tag", NULL, NULL);
+	fixture_append(t, T0 + S, NULL, NULL, NULL);
+	fixture_forget(t, 1, 1);
+	fixture_append(t, T0 + 2 * S, NULL, NULL, &before);
+	timeline_close(t);
+	fixture_lose_index(f);
+	fixture_alarms = 0;
+	t = open_own(f);
+	assert_int_equal(count(t), 2);
+	assert_int_equal(timeline_latest(t, &after), 0);
+	assert_memory_equal(&before.id, &after.id, sizeof(after.id));
+	assert_string_equal(before.name, after.name);
+	assert_int_equal(fixture_alarms, 0);
+	timeline_close(t);
+}
+
+static void test_another_process_writing_is_noticed_at_refresh(void **state)
+{
+	CLEANUP(timeline_close_ptr) struct timeline *a = open_own(*state);
+	CLEANUP(timeline_close_ptr) struct timeline *b = open_own(*state);
+	struct snapshot_info info;
+
+	fixture_append(a, T0, NULL, NULL, NULL);
+	assert_int_equal(timeline_refresh(b), 1);
+	assert_int_equal(count(b), 1);
+	fixture_append(b, T0, NULL, NULL, &info);
+	assert_string_equal(info.name, "2024-05-01T14-30-00Z.1");
+	fixture_append(a, T0, NULL, NULL, &info);
+	assert_string_equal(info.name, "2024-05-01T14-30-00Z.2");
+	assert_int_equal(info.seq, 3);
+	assert_int_equal(timeline_refresh(a), 0);
+	assert_int_equal(fixture_lines, 0);
+}
+
+static void test_a_gap_without_a_forget_record_is_an_alarm(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	struct snapshot_info info[3];
+
+	for (int i = 0; i < 3; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, &info[i]);
+	unlink_record(f, &info[1]);
+	assert_int_equal(timeline_refresh(t), 1);
+	assert_int_equal(fixture_alarms, 1);
+	assert_int_equal(count(t), 2);
+	timeline_close(t);
+
+	fixture_lose_index(f);
+	fixture_alarms = 0;
+	t = open_own(f);
+	assert_int_equal(fixture_alarms, 1);
+	assert_int_equal(count(t), 2);
+	timeline_close(t);
+}
+
+static void test_a_forgotten_gap_is_no_alarm(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	struct snapshot_info info[3];
+
+	for (int i = 0; i < 3; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, &info[i]);
+	fixture_forget(t, 1, 2);
+	unlink_record(f, &info[0]);
+	unlink_record(f, &info[1]);
+	assert_int_equal(timeline_refresh(t), 0);
+	timeline_close(t);
+	fixture_lose_index(f);
+	t = open_own(f);
+	assert_int_equal(count(t), 1);
+	assert_int_equal(fixture_alarms, 0);
+	timeline_close(t);
+}
+
+static void test_a_damaged_record_is_named_once_and_costs_only_itself(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	char path[RECORD_PATH_BYTES];
+	struct snapshot_info info[3], next;
+	int fd;
+
+	for (int i = 0; i < 3; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, &info[i]);
+	timeline_close(t);
+	(void)record_path(store_host(f->store), 3, &info[2].id, path);
+	fd = io_open(f->io, path, IO_OPEN_WRITE, IO_OBJECT_RECORD);
+	assert_true(fd >= 0);
+	assert_int_equal(io_pwrite(f->io, fd, "x", 1, 90, IO_OBJECT_RECORD), 0);
+	io_close(f->io, fd);
+	fixture_lose_index(f);
+	fixture_lines = 0;
+	t = open_own(f);
+	assert_int_equal(count(t), 2);
+	assert_int_equal(fixture_lines, 1);
+	/* Its number is not used again, and the chain goes on from it. */
+	fixture_append(t, T0 + 9 * S, NULL, NULL, &next);
+	assert_int_equal(next.seq, 4);
+	assert_int_equal(fixture_lines, 1);
+	timeline_close(t);
+}
+
+static void test_a_held_record_cannot_be_locked_exclusively(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(f);
+	char path[RECORD_PATH_BYTES];
+	struct snapshot_info info;
+	int held, fd;
+
+	fixture_append(t, T0, NULL, NULL, &info);
+	held = timeline_hold(t, 1);
+	assert_true(held >= 0);
+	(void)record_path(store_host(f->store), 1, &info.id, path);
+	fd = io_open(f->io, path, IO_OPEN_READ, IO_OBJECT_RECORD);
+	assert_true(fd >= 0);
+	assert_int_equal(io_lock(f->io, fd, IO_LOCK_EXCLUSIVE, false), -EWOULDBLOCK);
+	io_close(f->io, held);
+	assert_int_equal(io_lock(f->io, fd, IO_LOCK_EXCLUSIVE, false), 0);
+	io_close(f->io, fd);
+	assert_int_equal(timeline_hold(t, 2), -ENOENT);
+}
+
+static void test_the_only_other_host_is_shown_when_this_one_has_nothing(void **state)
+{
+	struct fixture *f = *state;
+	const struct host_id other = { { 1, 2, 3 } };
+	CLEANUP(timeline_close_ptr)
+	struct timeline *t = NULL,
+			*chosen = NULL, *named = NULL, *own = NULL;
+
+	assert_int_equal(timeline_choose(f->store, NULL, &own), 0);
+	assert_memory_equal(timeline_host(own), store_host(f->store), sizeof(other));
+	assert_int_equal(timeline_open(f->store, &other, &t), 0);
+	fixture_append(t, T0, NULL, NULL, NULL);
+	assert_int_equal(timeline_choose(f->store, NULL, &chosen), 0);
+	assert_memory_equal(timeline_host(chosen), &other, sizeof(other));
+	assert_int_equal(timeline_choose(f->store, "testhost", &named), 0);
+	assert_memory_equal(timeline_host(named), &other, sizeof(other));
+	timeline_close(named);
+	named = NULL;
+	assert_int_equal(timeline_choose(f->store, "nobody", &named), -ENOENT);
+	fixture_append(own, T0, NULL, NULL, NULL);
+	assert_int_equal(timeline_choose(f->store, "testhost", &named), -ENOTUNIQ);
+}
+
+#define EACH(claim) cmocka_unit_test_setup_teardown(claim, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH(test_an_empty_timeline_answers_enoent),
+		EACH(test_appended_snapshots_are_found_in_every_way),
+		EACH(test_snapshots_of_one_second_get_the_least_free_suffix),
+		EACH(test_as_of_follows_sequence_when_the_clock_went_back),
+		EACH(test_each_goes_both_ways_and_leaves_forgotten_ones_out),
+		EACH(test_a_lost_index_is_filled_again_from_the_records),
+		EACH(test_another_process_writing_is_noticed_at_refresh),
+		EACH(test_a_gap_without_a_forget_record_is_an_alarm),
+		EACH(test_a_forgotten_gap_is_no_alarm),
+		EACH(test_a_damaged_record_is_named_once_and_costs_only_itself),
+		EACH(test_a_held_record_cannot_be_locked_exclusively),
+		EACH(test_the_only_other_host_is_shown_when_this_one_has_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshots/restore.h"
+#include "tools/cmd_table.h"
+#include "tools/failure.h"
+#include "tools/options.h"
+#include "tools/output.h"
+#include "tools/place.h"
+#include "tools/progress.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define CACHE_BYTES MIB(64)
+#define THREADS_MAX 256
+
+enum {
+	OPTION_DELETE = OPTIONS_FIRST_LONG,
+	OPTION_VERIFY,
+	OPTION_NO_OWNERSHIP,
+	OPTION_IN_PLACE,
+	OPTION_THREADS
+};
+
+static const struct option longs[] = {
+	{ "to", required_argument, NULL, 't' },
+	{ "target", required_argument, NULL, 't' },
+	{ "delete", no_argument, NULL, OPTION_DELETE },
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "verify", no_argument, NULL, OPTION_VERIFY },
+	{ "no-ownership", no_argument, NULL, OPTION_NO_OWNERSHIP },
+	{ "in-place", no_argument, NULL, OPTION_IN_PLACE },
+	{ "threads", required_argument, NULL, OPTION_THREADS },
+	{ 0 },
+};
+
+static void say_problem(void *context, const char *path, const char *what, int error)
+{
+	(void)context;
+	if (error)
+		failure_note("%s: %s: %s", path, what, strerror(error < 0 ? -error : error));
+	else
+		failure_note("%s: %s", path, what);
+}
+
+static void print_planned(void *context, const char *path, const char *what)
+{
+	(void)context;
+	flockfile(stdout);
+	(void)printf("%s ", what);
+	output_name(stdout, path, strlen(path));
+	(void)putchar('\n');
+	funlockfile(stdout);
+}
+
+static void sample(void *context, struct progress_state *ret_state)
+{
+	struct restore_progress *p = context;
+
+	*ret_state = (struct progress_state){ .verb = "restoring",
+					      .done = atomic_load(&p->bytes),
+					      .all = atomic_load(&p->bytes_all),
+					      .bytes = true,
+					      .objects = atomic_load(&p->objects),
+					      .noun = "objects" };
+}
+
+static int say_restore_failure(int r, const struct place *place, const char *target)
+{
+	switch (-r) {
+	case ENOENT:
+		return place_say_failure(r, place);
+	case ECANCELED:
+		return failure(EXIT_CODE_INTERRUPTED,
+			       "interrupted; every file in %s is whole, run it again and it goes "
+			       "on",
+			       target);
+	case ENOSPC:
+	case EDQUOT:
+		return failure(EXIT_CODE_FAILED,
+			       "no space left in %s; every file there is whole, free some space, "
+			       "run it again and it goes on",
+			       target);
+	default:
+		return failure_errno(r, "cannot restore into %s", target);
+	}
+}
+
+static int print_json(const struct place *place, const struct restore_options *options,
+		      const struct restore_result *result, int64_t took_ns)
+{
+	json_t *o = json_object();
+	char name[SNAPSHOT_NAME_BYTES + 1];
+
+	if (!o)
+		return -ENOMEM;
+	(void)snprintf(name, sizeof(name), "@%s", place->snapshot.name);
+	(void)json_object_set_new(o, "snapshot", json_string(name));
+	(void)output_json_name(o, "path", place->path, strlen(place->path));
+	(void)output_json_name(o, "target", options->target, strlen(options->target));
+	(void)json_object_set_new(o, "dry_run", json_boolean(options->dry_run));
+	(void)json_object_set_new(o, "files", json_integer((json_int_t)result->files));
+	(void)json_object_set_new(o, "directories", json_integer((json_int_t)result->directories));
+	(void)json_object_set_new(o, "others", json_integer((json_int_t)result->others));
+	(void)json_object_set_new(o, "bytes", json_integer((json_int_t)result->bytes));
+	(void)json_object_set_new(o, "written", json_integer((json_int_t)result->written));
+	(void)json_object_set_new(o, "written_bytes",
+				  json_integer((json_int_t)result->written_bytes));
+	(void)json_object_set_new(o, "deleted", json_integer((json_int_t)result->deleted));
+	(void)json_object_set_new(o, "errors", json_integer((json_int_t)result->errors));
+	(void)json_object_set_new(o, "incomplete", json_integer((json_int_t)result->incomplete));
+	(void)json_object_set_new(o, "seconds", json_real((double)took_ns / 1e9));
+	return output_json(o);
+}
+
+static void print_summary(const struct restore_options *options,
+			  const struct restore_result *result, int64_t took_ns)
+{
+	char all[OUTPUT_SIZE_BYTES], written[OUTPUT_SIZE_BYTES], time[OUTPUT_TIME_BYTES];
+
+	(void)printf("%s %" PRIu64 " files, %" PRIu64 " folders (%s) %s ",
+		     options->dry_run ? "would restore" : "restored", result->files,
+		     result->directories, output_size(result->bytes, all),
+		     options->dry_run ? "into" : "in");
+	output_name(stdout, options->target, strlen(options->target));
+	(void)printf("; wrote %" PRIu64 " (%s)", result->written,
+		     output_size(result->written_bytes, written));
+	if (result->deleted)
+		(void)printf(", deleted %" PRIu64, result->deleted);
+	(void)printf("; %s\n", output_duration(took_ns, time));
+}
+
+static int restore(struct session *s, const struct cmd_globals *globals,
+		   struct restore_options *options, const char *text)
+{
+	CLEANUP(progress_stop_ptr) struct progress *progress = NULL;
+	CLEANUP(place_done) struct place place = { 0 };
+	struct restore_progress counters = { 0 };
+	struct restore_result result;
+	int64_t start_ns = clock_now_ns();
+	int64_t took_ns;
+	int r = place_find(s, text, &place);
+
+	if (r != EXIT_CODE_DONE)
+		return r;
+	memset(&result, 0, sizeof(result));
+	options->target_is_parent = place.path[0] != '\0';
+	options->progress = &counters;
+	if (options->dry_run && !globals->json)
+		options->planned = print_planned;
+	r = session_cache(s, CACHE_BYTES, 2);
+	if (r == 0)
+		r = progress_start(globals->verbosity < 0 || options->dry_run, sample, &counters,
+				   &progress);
+	if (r < 0)
+		return failure_errno(r, "restore");
+	r = restore_run(s->timeline, &place.snapshot, s->cache, place.path, options, &result);
+	progress_stop(STEAL(progress));
+	if (r < 0)
+		return say_restore_failure(r, &place, options->target);
+
+	took_ns = clock_now_ns() - start_ns;
+	if (!globals->json)
+		print_summary(options, &result, took_ns);
+	else if (print_json(&place, options, &result, took_ns) < 0)
+		return failure_errno(-ENOMEM, "restore");
+	if (result.errors)
+		failure_note("%" PRIu64 " objects were not restored (named above)", result.errors);
+	if (result.incomplete)
+		failure_note("%" PRIu64
+			     " objects lack an owner or another attribute (named above)%s",
+			     result.incomplete, geteuid() ? "; root can restore these" : "");
+	return result.errors || result.incomplete ? EXIT_CODE_PARTIAL : EXIT_CODE_DONE;
+}
+
+static int take_threads(const struct options *o, struct restore_options *options)
+{
+	size_t n;
+
+	if (options_size(optarg, &n) < 0 || n < 1 || n > THREADS_MAX)
+		return options_wrong(o, "--threads wants a number from 1 to %d", THREADS_MAX);
+	options->threads = (unsigned int)n;
+	return EXIT_CODE_DONE;
+}
+
+static int take_option(const struct options *o, struct restore_options *options, int c)
+{
+	switch (c) {
+	case 't':
+		options->target = optarg;
+		return EXIT_CODE_DONE;
+	case 'n':
+		options->dry_run = true;
+		return EXIT_CODE_DONE;
+	case OPTION_DELETE:
+		options->delete_extra = true;
+		return EXIT_CODE_DONE;
+	case OPTION_VERIFY:
+		options->verify_existing = true;
+		return EXIT_CODE_DONE;
+	case OPTION_NO_OWNERSHIP:
+		options->no_ownership = true;
+		return EXIT_CODE_DONE;
+	case OPTION_THREADS:
+		return take_threads(o, options);
+	default:
+		return options_wrong(o, "--in-place is not there yet; restore into another folder "
+					"with --to DIR and move what you need");
+	}
+}
+
+static int run(const struct cmd_globals *globals, int argc, char **argv)
+{
+	CLEANUP(session_close) struct session s = { 0 };
+	struct restore_options options = { .cancel = &cmd_cancelled, .problem = say_problem };
+	struct options o;
+	int c, r;
+
+	options_init(&o, globals, &cmd_restore, argc, argv);
+	options_add(&o, "t:n", longs);
+	while ((c = options_next(&o)) != OPTIONS_END) {
+		if (c == OPTIONS_STOP)
+			return o.exit_code;
+		r = take_option(&o, &options, c);
+		if (r != EXIT_CODE_DONE)
+			return r;
+	}
+	if (optind + 1 != argc)
+		return options_wrong(&o, "name what to restore as MOMENT or MOMENT:PATH");
+	if (!options.target || !options.target[0])
+		return options_wrong(&o, "name the folder to restore into with --to DIR");
+	r = session_open(&s, &o.globals, SESSION_TIMELINE, 0);
+	return r == EXIT_CODE_DONE ? restore(&s, &o.globals, &options, argv[optind]) : r;
+}
+
+const struct cmd cmd_restore = {
+	.name = "restore",
+	.aliases = "",
+	.summary = "bring files back",
+	.help = "usage: yore restore MOMENT[:PATH] --to DIR [options]\n"
+		"\n"
+		"Restores PATH, or everything, into DIR (made if missing), like cp -a:\n"
+		"latest:/home/me/a arrives as DIR/a. What is there already and equal is left\n"
+		"alone, so an interrupted restore goes on where it stopped; what the snapshot\n"
+		"does not have stays. Every file is verified, and is never half there.\n"
+		"Exit 3: something could not be restored as it was (named on stderr).\n"
+		"\n"
+		"options:\n"
+		"  -t, --to DIR, --target DIR\n"
+		"                      where to\n"
+		"      --delete        remove from there what the snapshot does not have\n"
+		"  -n, --dry-run       only say what would be done\n"
+		"      --verify        compare the bytes of files that look equal\n"
+		"      --no-ownership  leave owners and groups alone\n"
+		"      --threads N     work at N files at once\n"
+		"\n"
+		"examples:\n"
+		"  yore restore latest:/home/me/report.odt --to /tmp\n"
+		"  yore restore 2024-05-01:/etc --to /tmp/etc-of-may\n"
+		"  yore restore latest --to /mnt/new-disk\n",
+	.run = run,
+};

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_table: the commands, one from each cmd_<verb>.c. */
+#ifndef TOOLS_CMD_TABLE_H
+#define TOOLS_CMD_TABLE_H
+
+#include "tools/cmd.h"
+
+extern const struct cmd cmd_init, cmd_snapshot, cmd_snapshots, cmd_ls, cmd_cat, cmd_find, cmd_diff,
+	cmd_status, cmd_mount, cmd_umount, cmd_restore, cmd_check, cmd_repair, cmd_key,
+	cmd_completion, cmd_version, cmd_help, cmd_unlock;
+
+#endif
