@@ -181,8 +181,6 @@ static int run_loop(struct mount *m)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(config, 1);
 	fuse_loop_cfg_set_max_threads(config, m->threads);
-	/* Threads stay: making and ending them costs more than they do. */
-	fuse_loop_cfg_set_idle_threads(config, (unsigned int)-1);
 	r = fuse_session_loop_mt(m->session, config);
 	fuse_loop_cfg_destroy(config);
 	/* Positive: a signal's number, and no fault. */

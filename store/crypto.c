@@ -14,7 +14,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <sodium.h>

@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memory.n = make_pack(&context, scratch.cipher, &entry, body, pack);
 		memory.data = pack;
 		if (data[0] & 2)
-			pack[(data[0] >> 2 | data[1] << 6) % memory.n] ^= data[2];
+			pack[((size_t)data[0] >> 2 | (size_t)data[1] << 6) % memory.n] ^= data[2];
 	}
 	read_pack(&context, &memory, &scratch);
 	return 0;
