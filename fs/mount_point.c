@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,13 +190,26 @@ static int check_empty(const char *path)
 	return 0;
 }
 
+/*
+ * The kernel keeps a root's attributes beyond the death of its program; what
+ * is free on it, it must ask. Sets errno when so.
+ */
+static bool is_dead(const char *path)
+{
+	struct statvfs st;
+	char type[64];
+
+	return mount_point_type(path, type) == 0 && strcmp(type, MOUNT_TYPE) == 0 &&
+	       statvfs(path, &st) < 0 && errno == ENOTCONN;
+}
+
 static int stat_place(const char *path, struct stat *ret_st)
 {
 	int r;
 
 	/* Dead mounts may lie on one another. */
 	for (int i = 0; i < 8; i++) {
-		if (lstat(path, ret_st) == 0)
+		if (lstat(path, ret_st) == 0 && !is_dead(path))
 			return 0;
 		if (errno == ENOENT)
 			return log_errno(-ENOENT, "mount: there is no folder %s; make it first",

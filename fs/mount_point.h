@@ -3,7 +3,7 @@
  * mount_point: the folder on which a mount sits: is it fit for one, what is
  * mounted there, who uses it, and away with it.
  *
- * Never touches a mounted file system itself: a dead one would answer nothing.
+ * Asks a mounted file system nothing, except one of ours whether it lives.
  * Threads: any.
  */
 #ifndef FS_MOUNT_POINT_H

@@ -358,32 +358,42 @@ static int cut_runs(struct in_place *ip, const uint8_t *data, uint32_t skip, uin
 	return r;
 }
 
-/* Bytes of the runs that lie in this chunk. */
-static uint64_t used_of(const struct in_place *ip, const struct chunk_id *chunk)
+/* Bytes of this chunk that the runs keep. */
+static uint64_t kept_of(const struct in_place *ip, const struct chunk_id *chunk)
 {
-	uint64_t used = 0;
+	uint64_t kept = 0;
 
 	for (uint32_t i = 0; i < ip->n_runs; i++)
 		if (ip->runs[i].kept &&
 		    memcmp(&ip->runs[i].extent.chunk, chunk, sizeof(*chunk)) == 0)
-			used += ip->runs[i].extent.length;
-	return used;
+			kept += ip->runs[i].extent.length;
+	return kept;
 }
 
-/* How much of this chunk the old version used here. */
-static uint64_t used_before(const struct in_place *ip, const struct chunk_id *chunk)
+/*
+ * Would the file use less than half of what it used of this chunk? Old bytes
+ * outside [from, to) count as still used: they are a neighbour's business.
+ */
+static bool mostly_lost(const struct in_place *ip, const struct chunk_id *chunk, uint64_t from,
+			uint64_t to)
 {
-	uint64_t used = 0;
+	uint64_t before = 0, within = 0;
 
-	for (uint32_t i = 0; i < ip->n_stretches; i++)
-		if (!ip->stretches[i].hole &&
-		    memcmp(&ip->stretches[i].extent.chunk, chunk, sizeof(*chunk)) == 0)
-			used += ip->stretches[i].extent.length;
-	return used;
+	for (uint32_t i = 0; i < ip->n_stretches; i++) {
+		const struct old_stretch *s = &ip->stretches[i];
+		uint64_t end = s->offset + s->extent.length;
+
+		if (s->hole || memcmp(&s->extent.chunk, chunk, sizeof(*chunk)) != 0)
+			continue;
+		before += s->extent.length;
+		if (s->offset < to && end > from)
+			within += (end < to ? end : to) - (s->offset > from ? s->offset : from);
+	}
+	return 2 * (within - kept_of(ip, chunk)) > before;
 }
 
 /* Are the runs worth having: mostly kept, few chunks, none of them kept for a crumb? */
-static bool runs_within_limits(const struct in_place *ip, uint32_t n)
+static bool runs_within_limits(const struct in_place *ip, uint32_t n, uint64_t from, uint64_t to)
 {
 	uint64_t fresh = 0;
 	uint32_t n_chunks = 0;
@@ -403,7 +413,7 @@ static bool runs_within_limits(const struct in_place *ip, uint32_t n)
 		if (!first)
 			continue;
 		n_chunks++;
-		if (2 * used_of(ip, &run->extent.chunk) < used_before(ip, &run->extent.chunk))
+		if (mostly_lost(ip, &run->extent.chunk, from, to))
 			return false;
 	}
 	return n_chunks > 0 && n_chunks < PIECE_CHUNKS_MAX && 2 * fresh <= n;
@@ -436,7 +446,7 @@ int in_place_compare(struct in_place *ip, const uint8_t *data, uint32_t n, uint6
 	ip->n_runs = 0;
 	if (cut_runs(ip, data, skip, have, offset, old) < 0 ||
 	    add_run(ip, false, skip + have, (struct extent){ .length = n - skip - have }) < 0 ||
-	    !runs_within_limits(ip, n))
+	    !runs_within_limits(ip, n, old, old + have))
 		return 0;
 	*ret_runs = ip->runs;
 	*ret_n = ip->n_runs;

@@ -469,34 +469,34 @@ int entry_get(const uint8_t *data, size_t n, const struct chunk_list *chunks, bo
 	      struct entry_decoder *d, struct tree_entry *ret_entry)
 {
 	struct byte_reader r = byte_reader_make(data, n);
-	struct tree_entry e = { 0 };
+	struct tree_entry *e = ret_entry;
 	const uint8_t *fixed;
 	uint32_t fields;
 	int x;
 
 	if (n == 0)
 		return -EUCLEAN;
-	e.name_n = *get_take(&r, 1);
-	e.name = (const char *)get_take(&r, e.name_n);
+	memset(e, 0, sizeof(*e));
+	e->name_n = *get_take(&r, 1);
+	e->name = (const char *)get_take(&r, e->name_n);
 	fixed = get_take(&r, 4);
-	if (!e.name || !fixed || (!name_valid(e.name, e.name_n) && !(alone && e.name_n == 0)))
+	if (!e->name || !fixed || (!name_valid(e->name, e->name_n) && !(alone && e->name_n == 0)))
 		return -EUCLEAN;
-	e.mode = get_u16(fixed);
+	e->mode = get_u16(fixed);
 	fields = get_u16(fixed + 2);
-	e.ino = get_varint(&r);
-	times_get(&r, fields, &e);
-	scalars_get(&r, fields, &e);
-	if (r.bad || (fields & ~FIELDS_ALL) || ((fields & FIELD_TREE) && !S_ISDIR(e.mode)))
+	e->ino = get_varint(&r);
+	times_get(&r, fields, e);
+	scalars_get(&r, fields, e);
+	if (r.bad || (fields & ~FIELDS_ALL) || ((fields & FIELD_TREE) && !S_ISDIR(e->mode)))
 		return -EUCLEAN;
-	x = kind_get(&r, chunks, fields, d, &e);
+	x = kind_get(&r, chunks, fields, d, e);
 	if (x < 0)
 		return x;
-	if (!byte_reader_done(&r) || !xattrs_valid(&e) ||
-	    (S_ISREG(e.mode) && (fields & FIELD_SIZE)))
+	if (!byte_reader_done(&r) || !xattrs_valid(e) ||
+	    (S_ISREG(e->mode) && (fields & FIELD_SIZE)))
 		return -EUCLEAN;
 	if (!(fields & FIELD_SIZE))
-		e.size = implied_size(&e);
-	*ret_entry = e;
+		e->size = implied_size(e);
 	return 0;
 }
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Nodes: the frame around entries and children. Entries themselves: tree_entry.c. */
 #include "snapshots/tree_internal.h"
-#include "snapshots/xattr_set.h"
-#include "store/base/log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -52,7 +50,7 @@ static inline int item_name(const struct node_view *v, uint32_t i, const char **
 int node_view_init(struct node_view *v, const void *data, size_t n)
 {
 	const uint8_t *at = data;
-	uint64_t sum = 0;
+	uint64_t sum;
 	size_t fixed;
 
 	if (n < NODE_HEADER_BYTES || n > NODE_BYTES_MAX || at[0] != NODE_FORMAT)
@@ -76,14 +74,8 @@ int node_view_init(struct node_view *v, const void *data, size_t n)
 	if (v->level == 0)
 		return 0;
 	v->total = get_u64(at + NODE_HEADER_BYTES);
-	for (uint32_t i = 0; i < v->count; i++) {
-		struct chunk_id id;
-		uint64_t total;
-
-		if (node_view_child(v, i, &id, &total) < 0 ||
-		    __builtin_add_overflow(sum, total, &sum))
-			return -EUCLEAN;
-	}
+	if (node_view_before(v, v->count, &sum) < 0)
+		return -EUCLEAN;
 	return sum == v->total ? 0 : -EUCLEAN;
 }
 
@@ -112,25 +104,48 @@ int node_view_name(const struct node_view *v, uint32_t i, const char **ret_name,
 	return 0;
 }
 
-int node_view_child(const struct node_view *v, uint32_t i, struct chunk_id *ret_id,
-		    uint64_t *ret_total)
+static inline int child_get(const struct node_view *v, uint32_t i, const uint8_t **ret_id,
+			    uint64_t *ret_total)
 {
 	struct byte_reader r;
-	const uint8_t *at, *id;
-	uint64_t total;
+	const uint8_t *at;
 	uint32_t n;
 
-	assert(v->level > 0);
 	if (item_span(v, i, &at, &n) < 0)
 		return -EUCLEAN;
 	r = byte_reader_make(at, n);
 	(void)get_take(&r, 1u + at[0]);
-	id = get_take(&r, sizeof(*ret_id));
-	total = get_varint(&r);
-	if (!byte_reader_done(&r) || total == 0)
+	*ret_id = get_take(&r, sizeof(struct chunk_id));
+	*ret_total = get_varint(&r);
+	return byte_reader_done(&r) && *ret_total > 0 ? 0 : -EUCLEAN;
+}
+
+int node_view_child(const struct node_view *v, uint32_t i, struct chunk_id *ret_id,
+		    uint64_t *ret_total)
+{
+	const uint8_t *id;
+	uint64_t total;
+
+	assert(v->level > 0);
+	if (child_get(v, i, &id, &total) < 0)
 		return -EUCLEAN;
 	memcpy(ret_id, id, sizeof(*ret_id));
 	*ret_total = total;
+	return 0;
+}
+
+int node_view_before(const struct node_view *v, uint32_t i, uint64_t *ret_sum)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t k = 0; k < i; k++) {
+		const uint8_t *id;
+		uint64_t total;
+
+		if (child_get(v, k, &id, &total) < 0 || __builtin_add_overflow(sum, total, &sum))
+			return -EUCLEAN;
+	}
+	*ret_sum = sum;
 	return 0;
 }
 

@@ -143,8 +143,12 @@ int tree_reader_set(struct tree_reader *r, const struct chunk_id *root)
 	int x;
 
 	r->position = 0;
-	if (r->n_steps > 0 && chunk_id_equal(&r->steps[0].id, root))
-		return tree_reader_seek_index(r, 0); /* the same one: nothing to load */
+	if (r->n_steps > 0 && chunk_id_equal(&r->steps[0].id, root)) {
+		/* The same one: nothing to load. */
+		drop_steps(r, 1);
+		r->steps[0].i = 0;
+		return 0;
+	}
 	drop_steps(r, 0);
 	r->count = 0;
 	if (chunk_id_is_zero(root))
@@ -253,25 +257,6 @@ uint64_t tree_reader_skip_damaged(struct tree_reader *r)
 
 /* ---- seeking ---- */
 
-/* Set the last step, an inner node, to its child i; yields the number of that child's first entry.
- */
-static int choose_child(struct tree_step *s, uint32_t i, uint64_t *ret_first)
-{
-	struct chunk_id id;
-	uint64_t first = s->first;
-
-	for (uint32_t k = 0; k < i; k++) {
-		uint64_t total;
-
-		if (node_view_child(&s->view, k, &id, &total) < 0)
-			return node_bad(&s->id, "malformed child");
-		first += total;
-	}
-	s->i = i;
-	*ret_first = first;
-	return 0;
-}
-
 int tree_reader_seek_index(struct tree_reader *r, uint64_t i)
 {
 	struct tree_step *s;
@@ -312,11 +297,8 @@ int tree_reader_seek_index(struct tree_reader *r, uint64_t i)
 static int seek_name(struct tree_reader *r, const char *name, uint32_t n, bool *ret_equal)
 {
 	*ret_equal = false;
-	if (r->n_steps == 0)
-		return 0;
-	drop_steps(r, 1);
-	for (;;) {
-		struct tree_step *s = top(r);
+	for (uint32_t k = 0; k < r->n_steps; k++) {
+		struct tree_step *s = &r->steps[k];
 		const int64_t i = node_view_search(&s->view, name, n, ret_equal);
 		uint64_t first;
 		int x;
@@ -328,12 +310,18 @@ static int seek_name(struct tree_reader *r, const char *name, uint32_t n, bool *
 			r->position = s->first + s->i;
 			return 0;
 		}
-		x = choose_child(s, (uint32_t)i, &first);
-		if (x == 0)
-			x = push_child(r, first);
+		/* The child that is loaded already serves look-ups in a row. */
+		if (k + 1 < r->n_steps && s->i == (uint32_t)i)
+			continue;
+		drop_steps(r, k + 1);
+		s->i = (uint32_t)i;
+		if (node_view_before(&s->view, s->i, &first) < 0)
+			return node_bad(&s->id, "malformed child");
+		x = push_child(r, s->first + first);
 		if (x < 0)
 			return x;
 	}
+	return 0;
 }
 
 int tree_reader_seek_name(struct tree_reader *r, const char *name, uint32_t n)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/xattr_set.h"
-#include "store/base/log.h"
 #include "store/limits.h"
 
 #include <assert.h>

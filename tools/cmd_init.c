@@ -70,6 +70,9 @@ static int open_folder(struct making *m)
 	r = key_ring_create(binding, &m->ring);
 	if (r == 0)
 		r = store_prepare(m->io);
+	/* A config that is not yore's is a foreign file like any other. */
+	if (r == -EEXIST && store_config_read(m->io, &m->config) == -ENOTUNIQ)
+		r = -ENOTEMPTY;
 	return r < 0 ? say_prepare_failure(r, m->path) : EXIT_CODE_DONE;
 }
 

@@ -134,7 +134,8 @@ static int add_machine(struct session *s, const char *label)
 		(void)gethostname(host, sizeof(host) - 1);
 		crypto_random(key, KEY_BYTES);
 		bytes_to_hex(key, KEY_BYTES, hex);
-		strcat(hex, "\n");
+		hex[sizeof(hex) - 2] = '\n';
+		hex[sizeof(hex) - 1] = '\0';
 		/* Slot first: a key file without one would lock this machine out. */
 		r = key_ring_add_machine(s->ring, s->io, key, label ? label : host, NULL);
 	}

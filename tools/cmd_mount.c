@@ -91,36 +91,12 @@ static int check_mountpoint(const struct mount_request *q)
 	return EXIT_CODE_DONE;
 }
 
-static int say_mount_failure(int r, const char *mountpoint)
+/* mount_new has said what is wrong and what to do about it. */
+static int mount_failure(int r)
 {
-	switch (-r) {
-	case EBUSY:
-		return failure(EXIT_CODE_BUSY,
-			       "something is mounted at %s already; 'yore umount %s' takes a yore "
-			       "mount away, or name another folder",
-			       mountpoint, mountpoint);
-	case ENOTEMPTY:
-		return failure(EXIT_CODE_FAILED,
-			       "the mountpoint %s is not empty; name an empty folder", mountpoint);
-	case ENOTDIR:
-		return failure(EXIT_CODE_FAILED, "the mountpoint %s is not a folder", mountpoint);
-	case ENODEV:
-	case ENXIO:
-		return failure(EXIT_CODE_FAILED,
-			       "cannot mount at %s: this kernel or container has no FUSE "
-			       "(/dev/fuse); load it with 'modprobe fuse', or use 'yore ls', 'cat' "
-			       "and 'restore', which need no mount",
-			       mountpoint);
-	case EACCES:
-	case EPERM:
-		return failure(EXIT_CODE_FAILED,
-			       "no permission to mount at %s: /dev/fuse and the folder must be "
-			       "yours to use; run it as root, or use 'yore ls', 'cat' and "
-			       "'restore', which need no mount",
-			       mountpoint);
-	default:
-		return failure_errno(r, "cannot mount at %s", mountpoint);
-	}
+	if (r == -ENODEV || r == -EACCES || r == -EPERM)
+		failure_note("'yore ls', 'yore cat' and 'yore restore' need no mount");
+	return (int)failure_code(r);
 }
 
 static int serve(struct serving *serving)
@@ -142,15 +118,13 @@ static int serve(struct serving *serving)
 		return failure_errno(r, "mount");
 	r = mount_new(s->timeline, s->cache, &options, &m);
 	if (r < 0)
-		return say_mount_failure(r, q->mountpoint);
+		return mount_failure(r);
 	mounted = m;
 	if (cmd_cancelled)
 		mount_stop(m);
 	r = mount_run(m);
 	mounted = NULL;
-	if (r < 0)
-		return failure_errno(r, "the mount at %s ended", q->mountpoint);
-	return EXIT_CODE_DONE;
+	return r < 0 ? (int)failure_code(r) : EXIT_CODE_DONE;
 }
 
 /* In the process that will serve. */

@@ -37,6 +37,7 @@ struct repairing {
 	struct chunk_set bad;
 	uint64_t hurt; /* paths and records named */
 	struct store_rebuild_result index;
+	uint64_t objects; /* in the index now */
 	int64_t lost;
 };
 
@@ -166,7 +167,7 @@ static int say_result(const struct repairing *p, bool json)
 	    output_json(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "whole",
 				  p->lost == 0 && p->hurt == 0, "packs", (json_int_t)p->index.packs,
 				  "packs_damaged", (json_int_t)p->index.packs_damaged, "objects",
-				  (json_int_t)p->index.chunks, "objects_lost", (json_int_t)p->lost,
+				  (json_int_t)p->objects, "objects_lost", (json_int_t)p->lost,
 				  "paths_hurt", (json_int_t)p->hurt)) < 0)
 		return failure_errno(-ENOMEM, "repair");
 	if (!json)
@@ -187,8 +188,11 @@ static int say_result(const struct repairing *p, bool json)
 
 static int repair(struct repairing *p, bool data, bool json)
 {
+	uint64_t packs, bytes;
 	int r = store_rebuild_index(p->session->store, true, &p->index);
 
+	if (r == 0)
+		r = chunk_index_stats(store_index(p->session->store), &p->objects, &packs, &bytes);
 	if (r == 0)
 		r = session_cache(p->session, CACHE_BYTES, 2);
 	if (r == 0 && data)

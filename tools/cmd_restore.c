@@ -38,7 +38,7 @@ static void say_problem(void *context, const char *path, const char *what, int e
 {
 	(void)context;
 	if (error)
-		failure_note("%s: %s: %s", path, what, strerror(error < 0 ? -error : error));
+		failure_note("%s: %s: %s", path, what, failure_reason(error));
 	else
 		failure_note("%s: %s", path, what);
 }
@@ -123,8 +123,8 @@ static void print_summary(const struct restore_options *options,
 		     result->directories, output_size(result->bytes, all),
 		     options->dry_run ? "into" : "in");
 	output_name(stdout, options->target, strlen(options->target));
-	(void)printf("; wrote %" PRIu64 " (%s)", result->written,
-		     output_size(result->written_bytes, written));
+	(void)printf("; %s %" PRIu64 " (%s)", options->dry_run ? "would write" : "wrote",
+		     result->written, output_size(result->written_bytes, written));
 	if (result->deleted)
 		(void)printf(", deleted %" PRIu64, result->deleted);
 	(void)printf("; %s\n", output_duration(took_ns, time));

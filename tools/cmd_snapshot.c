@@ -165,7 +165,7 @@ static void say_problem(void *context, const char *path, const char *what, int e
 {
 	(void)context;
 	if (error)
-		failure_note("%s: %s: %s", path, what, strerror(error < 0 ? -error : error));
+		failure_note("%s: %s: %s", path, what, failure_reason(error));
 	else
 		failure_note("%s: %s", path, what);
 }

@@ -9,30 +9,11 @@
 #include <limits.h>
 #include <string.h>
 
-static int say_result(int r, const char *mountpoint)
-{
-	switch (-r) {
-	case 0:
-		return EXIT_CODE_DONE;
-	case EINVAL:
-	case ENOENT:
-		return failure(EXIT_CODE_FAILED,
-			       "no yore mount at %s; 'yore status' says where it is mounted",
-			       mountpoint);
-	case EBUSY:
-		return failure(EXIT_CODE_BUSY,
-			       "%s is in use; leave it with every shell and program, then try "
-			       "again",
-			       mountpoint);
-	default:
-		return failure_errno(r, "cannot unmount %s", mountpoint);
-	}
-}
-
 static int run(const struct cmd_globals *globals, int argc, char **argv)
 {
 	CLEANUP(free_ptr) char *mountpoint = NULL;
 	struct options o;
+	int r;
 
 	options_init(&o, globals, &cmd_umount, argc, argv);
 	if (options_next(&o) == OPTIONS_STOP)
@@ -49,7 +30,9 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 	}
 	if (!mountpoint)
 		return failure_errno(-ENOMEM, "umount");
-	return say_result(mount_unmount(mountpoint), mountpoint);
+	/* What is wrong, and what to do about it, is in the log. */
+	r = mount_unmount(mountpoint);
+	return r < 0 ? (int)failure_code(r) : EXIT_CODE_DONE;
 }
 
 const struct cmd cmd_umount = {

@@ -60,6 +60,13 @@ enum exit_code failure_code(int r)
 	}
 }
 
+const char *failure_reason(int error)
+{
+	const char *text = strerrordesc_np(error < 0 ? -error : error);
+
+	return text ? text : "unknown error";
+}
+
 const char *failure_text(int r)
 {
 	switch (-r) {
@@ -90,7 +97,7 @@ const char *failure_text(int r)
 	case ENOTUNIQ:
 		return "ambiguous; give more of the name";
 	default:
-		return strerror(-r);
+		return failure_reason(r);
 	}
 }
 

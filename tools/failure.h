@@ -21,6 +21,8 @@ int failure_errno(int r, const char *format, ...) __attribute__((format(printf, 
 enum exit_code failure_code(int r);
 /** Text for a negative errno, in words for people. */
 const char *failure_text(int r);
+/** What an errno of either sign says of a single object; without advice. Any thread. */
+const char *failure_reason(int error);
 /** Say something that is no failure, on stderr. */
 void failure_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

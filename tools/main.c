@@ -76,7 +76,7 @@ static int unknown_command(const char *word)
 /* `yore SOURCE MOUNTPOINT -o ...`, as mount(8) calls it for fuse.yore. */
 static bool is_fstab_form(int argc, char **argv)
 {
-	return argc >= 3 && (argv[1][0] == '/' || strstr(argv[1], "://"));
+	return argc >= 2 && (argv[1][0] == '/' || strstr(argv[1], "://"));
 }
 
 static int run(int argc, char **argv)
@@ -115,7 +115,7 @@ int main(int argc, char **argv)
 
 		if (code == EXIT_CODE_DONE)
 			code = failure(EXIT_CODE_FAILED, "cannot write the output: %s",
-				       strerror(error));
+				       failure_reason(error));
 	}
 	return code;
 }

@@ -41,11 +41,11 @@ void options_init(struct options *o, const struct cmd_globals *globals, const st
 
 void options_add(struct options *o, const char *shorts, const struct option *longs)
 {
+	size_t length = strlen(o->shorts);
 	size_t n = 0;
 
-	assert(strlen(o->shorts) + strlen(shorts) < sizeof(o->shorts));
-	strcat(o->shorts, shorts);
-
+	assert(length + strlen(shorts) < sizeof(o->shorts));
+	(void)snprintf(o->shorts + length, sizeof(o->shorts) - length, "%s", shorts);
 	while (o->longs[n].name)
 		n++;
 	for (; longs && longs->name; longs++) {

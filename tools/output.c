@@ -85,7 +85,7 @@ char *output_duration(int64_t ns, char to[static OUTPUT_TIME_BYTES])
 	else if (s < 3600)
 		(void)snprintf(to, OUTPUT_TIME_BYTES, "%" PRId64 " min %" PRId64 " s", s / 60,
 			       s % 60);
-	else if (s < 48 * 3600)
+	else if (s < 172800)
 		(void)snprintf(to, OUTPUT_TIME_BYTES, "%" PRId64 " h %" PRId64 " min", s / 3600,
 			       s / 60 % 60);
 	else

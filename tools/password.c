@@ -154,11 +154,11 @@ int password_ask(const char *prompt, const char *again, char **ret_password)
 	if (tty < 0)
 		return -ENXIO;
 	r = ask_once(tty, prompt, &first);
-	if (r < 0)
+	if (r < 0 || !first)
 		return r;
 	if (again) {
 		r = ask_once(tty, again, &second);
-		if (r < 0)
+		if (r < 0 || !second)
 			return r;
 		if (strcmp(first, second) != 0)
 			return -EINVAL;

@@ -147,20 +147,17 @@ static int unlock_by_machine_key(struct session *s, const uint8_t binding[static
 	return r;
 }
 
-static int unlock_by_password(struct session *s, const uint8_t binding[static 32], const char *path,
-			      bool *ret_asked)
+static int unlock_by_password(struct session *s, const uint8_t binding[static 32], const char *path)
 {
 	CLEANUP(password_free_ptr) char *password = NULL;
 	char prompt[512];
 	int r = password_given(&password);
 
-	*ret_asked = false;
-	if (r != -ENOENT) {
-		if (r == 0)
-			r = key_ring_open(s->io, binding, &(struct unlock){ .password = password },
-					  &s->ring);
-		return r == -EINVAL ? -ENOKEY : r;
-	}
+	if (r == 0)
+		return key_ring_open(s->io, binding, &(struct unlock){ .password = password },
+				     &s->ring);
+	if (r != -ENOENT)
+		return r == -ECANCELED ? r : -EKEYREJECTED;
 
 	(void)snprintf(prompt, sizeof(prompt), "Password or recovery code of %s", path);
 	for (int i = 0; i < PASSWORD_TRIES; i++) {
@@ -168,7 +165,6 @@ static int unlock_by_password(struct session *s, const uint8_t binding[static 32
 		r = password_ask(prompt, NULL, &password);
 		if (r == -ENXIO)
 			return -ENOENT;
-		*ret_asked = true;
 		if (r == 0)
 			r = key_ring_open(s->io, binding, &(struct unlock){ .password = password },
 					  &s->ring);
@@ -184,7 +180,6 @@ static int unlock(struct session *s, const char *path)
 	CLEANUP(free_ptr)
 	char *key_path = machine_key_path(s->config.repository, MACHINE_KEY_SUFFIX);
 	uint8_t binding[32];
-	bool asked = false;
 	int machine, r;
 
 	store_config_binding(&s->config, binding);
@@ -192,12 +187,17 @@ static int unlock(struct session *s, const char *path)
 	if (machine == 0)
 		return EXIT_CODE_DONE;
 
-	r = unlock_by_password(s, binding, path, &asked);
+	r = unlock_by_password(s, binding, path);
 	switch (-r) {
 	case 0:
 		return EXIT_CODE_DONE;
 	case ECANCELED:
 		return failure(EXIT_CODE_INTERRUPTED, "interrupted");
+	case EKEYREJECTED:
+		return failure(EXIT_CODE_WRONG_KEY,
+			       "no password for %s: the one given is empty or cannot be read; look "
+			       "at YORE_PASSWORD, YORE_PASSWORD_FILE and YORE_PASSWORD_COMMAND",
+			       path);
 	case ENOKEY:
 		return failure(EXIT_CODE_WRONG_KEY,
 			       "wrong password for %s: it fits none of its keys; give the "
@@ -218,7 +218,9 @@ static int unlock(struct session *s, const char *path)
 			       "no key for %s: %s %s; give the password or the recovery code in "
 			       "YORE_PASSWORD or on a terminal",
 			       path, key_path ? key_path : "the machine key",
-			       machine == -ENOENT ? "is missing" : "does not fit");
+			       machine == -ENOENT   ? "is missing"
+			       : machine == -ENOKEY ? "does not fit"
+						    : "cannot be used");
 	default:
 		return failure_errno(r, "cannot unlock %s", path);
 	}

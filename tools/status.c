@@ -114,6 +114,9 @@ static int look_at_mount(struct status *status, char *line)
 	source = tail + strlen(" - fuse.yore ");
 	source[strcspn(source, " \n")] = '\0';
 	unescape(source);
+	/* The mount's source is "yore:REPOSITORY". */
+	if (strncmp(source, "yore:", 5) == 0)
+		source += 5;
 	if (source[0] == '/' && strcmp(source, status->repository) != 0)
 		return 0;
 	*tail = '\0';

@@ -10,6 +10,7 @@
  *     is lost by building it anew;
  *   - after opening, tmp/ is empty; every pack, record and key slot is whole,
  *     whether anything refers to it or not; there is nothing else;
+ *   - a crash never looks like damage: local/host is whole or not there;
  *   - opening again changes nothing;
  *   - acknowledged keys open, removed ones do not.
  *

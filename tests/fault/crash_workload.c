@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define ARENA_BYTES (1ull << 30)
-#define FILES 6u
 
 /* ---- folders ---- */
 
@@ -53,7 +52,7 @@ uint32_t model_count(const struct workload *w, uint32_t source, uint32_t version
 {
 	(void)w;
 	(void)source;
-	return FILES + version % 2; /* the last one comes and goes */
+	return MODEL_FILES - version % 2; /* the last one comes and goes */
 }
 
 static size_t model_size(const struct workload *w, uint32_t i, uint64_t *seed)
@@ -65,47 +64,70 @@ static size_t model_size(const struct workload *w, uint32_t i, uint64_t *seed)
 	return 1 + (size_t)(memory_random(seed) % 3000);
 }
 
-void model_file(const struct workload *w, uint32_t source, uint32_t version, uint32_t i,
-		struct model_file *ret_file)
+static void model_fill(const struct workload *w, uint32_t source, uint32_t version, uint32_t i,
+		       struct model_file *file)
 {
 	/* File i changes with every (i + 1)th version. */
 	uint64_t seed = w->seed * 1000003 + source * 10007 + i * 101 + version / (i + 1);
 	const size_t n = model_size(w, i, &seed);
 
-	(void)snprintf(ret_file->path, sizeof(ret_file->path), "%s/%s%u", w->sources[source],
+	(void)snprintf(file->path, sizeof(file->path), "%s/%s%u", w->sources[source],
 		       i % 2 ? "inner/file" : "file", i);
-	ret_file->n = n;
-	ret_file->data = malloc(n + 8);
-	assert(ret_file->data);
+	file->n = n;
+	file->data = malloc(n + 8);
+	assert(file->data);
 	for (size_t at = 0; at < n; at += 8) {
 		const uint64_t word = memory_random(&seed);
 
-		memcpy(ret_file->data + at, &word, 8);
+		memcpy(file->data + at, &word, 8);
 	}
 }
 
-static int source_make(const struct workload *w, uint32_t source, uint32_t version)
+const struct model_file *model_file(struct workload *w, uint32_t source, uint32_t version,
+				    uint32_t i)
+{
+	struct model_file **files;
+
+	assert(source < WORKLOAD_SOURCES);
+	assert(version < MODEL_VERSIONS);
+	assert(i < MODEL_FILES);
+	files = &w->models[source][version];
+	if (!*files)
+		*files = calloc(MODEL_FILES, sizeof(**files));
+	assert(*files);
+	if (!(*files)[i].data)
+		model_fill(w, source, version, i, &(*files)[i]);
+	return &(*files)[i];
+}
+
+static void models_free(struct workload *w)
+{
+	for (uint32_t i = 0; i < WORKLOAD_SOURCES * MODEL_VERSIONS; i++) {
+		struct model_file *files = w->models[i / MODEL_VERSIONS][i % MODEL_VERSIONS];
+
+		for (uint32_t f = 0; files && f < MODEL_FILES; f++)
+			free(files[f].data);
+		free(files);
+	}
+}
+
+int model_write(struct workload *w, uint32_t source, uint32_t version)
 {
 	char path[200];
 
 	(void)mkdir(w->sources[source], 0755);
 	(void)snprintf(path, sizeof(path), "%s/inner", w->sources[source]);
 	(void)mkdir(path, 0755);
-	for (uint32_t i = 0; i <= FILES; i++) {
+	for (uint32_t i = 0; i < MODEL_FILES; i++) {
 		CLEANUP(close_fd_ptr) int fd = -1;
-		struct model_file file;
-		ssize_t done;
+		const struct model_file *file = model_file(w, source, version, i);
 
-		model_file(w, source, version, i, &file);
 		if (i >= model_count(w, source, version)) {
-			(void)unlink(file.path);
-			free(file.data);
+			(void)unlink(file->path);
 			continue;
 		}
-		fd = open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		done = fd < 0 ? -1 : write(fd, file.data, file.n);
-		free(file.data);
-		if (done != (ssize_t)file.n)
+		fd = open(file->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		if (fd < 0 || write(fd, file->data, file->n) != (ssize_t)file->n)
 			return -EIO;
 	}
 	return 0;
@@ -184,7 +206,7 @@ static int take_snapshots(struct workload *w, uint32_t source, uint32_t first, u
 	for (uint32_t version = first; r == 0 && version <= last; version++) {
 		struct snapshot_info info;
 
-		r = source_make(w, source, version);
+		r = model_write(w, source, version);
 		if (r == 0)
 			r = workload_capture(w, timeline, source, &info);
 		if (r == 0)
@@ -314,6 +336,7 @@ int workload_record(struct workload *w, uint64_t seed, bool large)
 void workload_done(struct workload *w)
 {
 	key_ring_free(w->ring);
+	models_free(w);
 	memory_tree_free(w->tree);
 	private_folder_remove(w->folder);
 	*w = (struct workload){ 0 };

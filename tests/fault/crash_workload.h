@@ -17,6 +17,8 @@
 #define WORKLOAD_SOURCES 2
 #define WORKLOAD_KEYS 3
 #define WORKLOAD_FACTS_MAX 64
+#define MODEL_VERSIONS 512 /* more than any test makes */
+#define MODEL_FILES 7      /* at most, of one source */
 
 enum fact_kind { FACT_INIT_DONE, FACT_SNAPSHOT, FACT_KEY_ADDED, FACT_KEY_GOING, FACT_KEY_GONE };
 
@@ -36,6 +38,13 @@ struct workload_key {
 	char code[RECOVERY_CODE_BYTES];
 };
 
+/* A file of a source. */
+struct model_file {
+	char path[200]; /* absolute */
+	uint8_t *data;
+	size_t n;
+};
+
 struct workload {
 	uint64_t seed;
 	bool large; /* snapshots of several packs */
@@ -47,10 +56,12 @@ struct workload {
 	struct workload_key keys[WORKLOAD_KEYS];
 	struct fact *facts; /* shared between processes */
 	uint32_t *n_facts;
+	struct model_file *models[WORKLOAD_SOURCES][MODEL_VERSIONS]; /* as they were asked for */
 };
 
 /** Run it all. Returns 0, or -errno when a step of the program failed. */
 int workload_record(struct workload *w, uint64_t seed, bool large);
+/** Free everything and remove its folder. */
 void workload_done(struct workload *w);
 
 /** Make a repository behind `io` with the workload's keys and config, as `yore init` does. */
@@ -59,15 +70,12 @@ int workload_init(struct workload *w, struct io *io, bool again);
 int workload_capture(struct workload *w, struct timeline *t, uint32_t source,
 		     struct snapshot_info *ret_info);
 
-/* A file of a source. */
-struct model_file {
-	char path[200]; /* absolute */
-	uint8_t *data;  /* the caller frees it */
-	size_t n;
-};
 uint32_t model_count(const struct workload *w, uint32_t source, uint32_t version);
-void model_file(const struct workload *w, uint32_t source, uint32_t version, uint32_t i,
-		struct model_file *ret_file);
+/** What file i of a source holds in a version; lives as long as the workload. */
+const struct model_file *model_file(struct workload *w, uint32_t source, uint32_t version,
+				    uint32_t i);
+/** Make the source on disk what it is in this version. Returns 0 or -errno. */
+int model_write(struct workload *w, uint32_t source, uint32_t version);
 
 /** Make a private folder in memory-backed storage where there is some. */
 void private_folder(char to[static 128]);

@@ -28,8 +28,8 @@
 
 #define STATES_DEFAULT 100000
 #define SEED_DEFAULT 20240501
-#define PER_STEP_MAX 96 /* random states after one step of a trace */
-#define MUTANT_PER_STEP_MAX 40
+#define PER_STEP_MAX 32 /* random states after one step of a trace */
+#define MUTANT_PER_STEP_MAX 24
 #define MUTANT_SECONDS_MAX 120
 #define THOROUGH_EVERY 400
 #define SEEN_SLOTS (1u << 21)

@@ -18,15 +18,11 @@
 #include "tests/fault/crash_workload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define FDS_MAX 4096
 #define CALLS_MAX 2000 /* more than a snapshot makes of any kind */
 
 enum call { CALL_OPEN, CALL_PWRITE, CALL_FSYNC, CALL_FSYNC_FOLDER, CALL_RENAME, CALL_MKDIR, CALLS };
@@ -221,25 +217,9 @@ static void count_errors(enum log_level level, const char *line)
 		(void)fprintf(stderr, "%s\n", line);
 }
 
-static void write_source(struct bench *b)
-{
-	for (uint32_t i = 0; i < model_count(&b->w, 0, b->version); i++) {
-		struct model_file file;
-		int fd;
-
-		model_file(&b->w, 0, b->version, i, &file);
-		fd = open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		assert_true(fd >= 0);
-		assert_int_equal(write(fd, file.data, file.n), file.n);
-		(void)close(fd);
-		free(file.data);
-	}
-}
-
 static int setup(void **state)
 {
 	struct bench *b = calloc(1, sizeof(*b));
-	char inner[200];
 
 	assert_non_null(b);
 	log_set_sink(count_errors);
@@ -247,12 +227,9 @@ static int setup(void **state)
 	b->w.seed = 7;
 	private_folder(b->w.folder);
 	(void)snprintf(b->w.sources[0], sizeof(b->w.sources[0]), "%.100s/source", b->w.folder);
-	(void)snprintf(inner, sizeof(inner), "%s/inner", b->w.sources[0]);
-	assert_int_equal(mkdir(b->w.sources[0], 0755), 0);
-	assert_int_equal(mkdir(inner, 0755), 0);
 	(void)snprintf(b->repository, sizeof(b->repository), "%s/repository", b->w.folder);
 	assert_int_equal(io_posix_create(b->repository, &b->io), 0);
-	write_source(b);
+	assert_int_equal(model_write(&b->w, 0, 0), 0);
 	*state = b;
 	return 0;
 }
@@ -261,9 +238,8 @@ static int teardown(void **state)
 {
 	struct bench *b = *state;
 
-	key_ring_free(b->w.ring);
 	io_free(b->io);
-	private_folder_remove(b->w.folder);
+	workload_done(&b->w);
 	free(b);
 	return 0;
 }
@@ -353,16 +329,15 @@ static void assert_newest_equals_source(struct bench *b)
 	for (uint32_t i = 0; i < model_count(&b->w, 0, b->version); i++) {
 		CLEANUP(free_ptr) uint8_t *bytes = NULL;
 		struct tree_entry entry;
-		struct model_file file;
+		const struct model_file *file = model_file(&b->w, 0, b->version, i);
 
-		model_file(&b->w, 0, b->version, i, &file);
-		bytes = malloc(file.n + 1);
+		bytes = malloc(file->n + 1);
 		assert_non_null(bytes);
-		assert_int_equal(tree_reader_walk(tree, &info.root_tree, file.path + 1, &entry), 0);
+		assert_int_equal(tree_reader_walk(tree, &info.root_tree, file->path + 1, &entry),
+				 0);
 		assert_int_equal(content_reader_set(content, &entry.content), 0);
-		assert_int_equal(content_read(content, 0, bytes, file.n + 1), file.n);
-		assert_true(memcmp(bytes, file.data, file.n) == 0);
-		free(file.data);
+		assert_int_equal(content_read(content, 0, bytes, file->n + 1), file->n);
+		assert_true(memcmp(bytes, file->data, file->n) == 0);
 	}
 }
 
@@ -380,7 +355,7 @@ static void fail_each(struct bench *b, enum call call, int error, bool half)
 		f.error = error;
 		f.half = half;
 		b->version++;
-		write_source(b);
+		assert_int_equal(model_write(&b->w, 0, b->version), 0);
 		n_error_lines = 0;
 		r = snapshot(b, &f.io);
 		if (r == 0)
