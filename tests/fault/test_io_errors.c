@@ -344,6 +344,7 @@ static void assert_newest_equals_source(struct bench *b)
 /* Snapshot after snapshot, each with its n-th call failing, until none fails. */
 static void fail_each(struct bench *b, enum call call, int error, bool half)
 {
+	unsigned int n_silent = 0;
 	struct fault_io f;
 
 	for (uint64_t n = 1; n < CALLS_MAX; n++) {
@@ -360,8 +361,11 @@ static void fail_each(struct bench *b, enum call call, int error, bool half)
 		r = snapshot(b, &f.io);
 		if (r == 0)
 			b->n_acknowledged++;
-		if (r < 0 && n_error_lines == 0)
-			fail_msg("%s %" PRIu64 " failed, and nobody said so", call_names[call], n);
+		if (r < 0 && n_error_lines == 0) {
+			print_message("%s %" PRIu64 " failed, and nobody said so\n",
+				      call_names[call], n);
+			n_silent++;
+		}
 		if (f.fsync_retried)
 			fail_msg("a failed fsync was tried again on its descriptor");
 		assert_whole(b);
@@ -369,6 +373,7 @@ static void fail_each(struct bench *b, enum call call, int error, bool half)
 			assert_int_equal(r, 0);
 			assert_true(n > 1);
 			assert_newest_equals_source(b);
+			assert_int_equal(n_silent, 0);
 			return;
 		}
 		assert_int_equal(snapshot(b, b->io), 0);
@@ -433,8 +438,7 @@ static void test_init_may_fail_anywhere_and_works_the_next_time(void **state)
 				assert_int_equal(r, 0);
 				break;
 			}
-			if (r < 0)
-				assert_true(n_error_lines > 0);
+			assert_true(r == 0 || n_error_lines > 0);
 			if (r < 0)
 				r = make_repository(b, io);
 			/* A config whose name could not be synced is a repository, or none. */
