@@ -35,7 +35,8 @@ struct crew {
 struct node_sink {
 	struct object_sink sink;
 	struct capture *capture;
-	struct lock lock; /* guards the contexts: the finisher and readers of huge files meet here */
+	struct lock
+		lock; /* guards the contexts: the finisher and readers of huge files meet here */
 	struct id_hasher *hashers[OBJECT_TYPE_MAX + 1];
 	struct compressor *compressor;
 };
@@ -227,8 +228,7 @@ static bool same_place(const struct capture *c, const struct captured_source *s)
 	if (s->known->file_system >= head->n_file_systems)
 		return true;
 	was = &head->file_systems[s->known->file_system];
-	return was->type == 0 ||
-	       file_system_equal(was, &c->file_systems[s->result.file_system]);
+	return was->type == 0 || file_system_equal(was, &c->file_systems[s->result.file_system]);
 }
 
 /* Gone, or another disk in its place: keep what was there. Returns 1 when it is to be walked. */
@@ -249,10 +249,11 @@ static int admit_source(struct capture *c, struct captured_source *s)
 		return 0;
 	}
 	s->result.state = SOURCE_ABSENT;
-	log_warning("%s is not there as it was (%s): its last state is kept; if this is meant, say: "
-		    "yore snapshot --accept %s",
-		    s->result.path, r < 0 ? strerror(-r) : "another file system is in its place",
-		    s->result.path);
+	log_warning(
+		"%s is not there as it was (%s): its last state is kept; if this is meant, say: "
+		"yore snapshot --accept %s",
+		s->result.path, r < 0 ? strerror(-r) : "another file system is in its place",
+		s->result.path);
 	return 0;
 }
 

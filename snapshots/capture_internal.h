@@ -28,11 +28,11 @@
 
 #include <sys/stat.h>
 
-#define LOOKAHEAD_ITEMS 32768u	/* entries compared but not assembled */
+#define LOOKAHEAD_ITEMS 32768u  /* entries compared but not assembled */
 #define LOOKAHEAD_FOLDERS 2048u /* folders open ahead */
 #define LOOKAHEAD_BYTES MIB(32) /* contents of small files read ahead */
-#define SEGMENT_NAMES 2048u	/* of a large folder, compared at a time */
-#define UNFINISHED_MAX 16384u	/* entries that wait for the finisher */
+#define SEGMENT_NAMES 2048u     /* of a large folder, compared at a time */
+#define UNFINISHED_MAX 16384u   /* entries that wait for the finisher */
 #define BATCH_FILES 64u
 #define BATCH_BYTES MIB(1)
 
@@ -88,7 +88,7 @@ struct file_job {
 	bool placed;
 	struct bundle_place place;
 	struct content content; /* JOB_CONTENT: owns its arrays */
-	uint8_t *xattrs;	/* owned */
+	uint8_t *xattrs;        /* owned */
 };
 
 /* Files that one reader opens one after another. */
@@ -108,7 +108,8 @@ enum item_kind {
 };
 
 struct item {
-	struct tree_entry entry; /* name borrowed from the folder, the rest from the segment's arena */
+	struct tree_entry
+		entry; /* name borrowed from the folder, the rest from the segment's arena */
 	enum item_kind kind;
 	bool has_old; /* `entry` is the last known state: what to keep if reading fails */
 	struct folder *child;
@@ -127,11 +128,11 @@ struct segment {
 };
 
 struct folder {
-	struct task task; /* listing it */
+	struct task task;             /* listing it */
 	struct folder *older, *newer; /* all of them, for the end; under capture.lock */
 	struct folder *parent;
 	const char *name; /* borrowed from the parent */
-	char *path;	  /* from the source's root, "" for that itself */
+	char *path;       /* from the source's root, "" for that itself */
 	int fd;
 	unsigned int fd_users; /* under capture.lock: work that still needs fd */
 	uint32_t depth;
@@ -148,7 +149,7 @@ struct folder {
 	uint32_t n_names;
 	struct segment *segments; /* one at least once listed */
 	uint32_t n_segments;
-	int error; /* it could not be listed */
+	int error;                  /* it could not be listed */
 	struct tree_writer *writer; /* the finisher's */
 };
 
@@ -195,7 +196,7 @@ struct capture {
 	struct exclude *excludes;
 	uint32_t source_flags;
 	const struct tree_entry *root_old; /* the source's root as it last was, or NULL */
-	int64_t racy_ns; /* entries changed since are read again */
+	int64_t racy_ns;                   /* entries changed since are read again */
 
 	struct lock lock; /* guards all below, the tasks' states and the fields named so above */
 	pthread_cond_t changed;

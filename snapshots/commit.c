@@ -248,7 +248,8 @@ static int merge_file_systems(struct record *record, const struct record *head,
 	record->n_file_systems = n;
 	for (size_t i = 0; i < n; i++) {
 		struct file_system_identity zero = { 0 };
-		struct file_system_identity ours = i < c->n_file_systems ? c->file_systems[i] : zero;
+		struct file_system_identity ours =
+			i < c->n_file_systems ? c->file_systems[i] : zero;
 		struct file_system_identity theirs =
 			head && i < head->n_file_systems ? head->file_systems[i] : zero;
 
@@ -290,7 +291,8 @@ static int order_record_sources(const void *a, const void *b)
 		      ((const struct record_source *)b)->path);
 }
 
-/* The head's sources, ours in place of theirs; an absent one keeps what is known of it. */
+/* The head's sources, ours in place of theirs; an absent one keeps what is known of it, one that is
+ * accepted as gone is none any more. */
 static int merge_sources(struct record *record, const struct record *head,
 			 const struct captured_set *set)
 {
@@ -306,20 +308,21 @@ static int merge_sources(struct record *record, const struct record *head,
 		const struct captured_source *s = find_captured(set, head->sources[i].path);
 		struct record_source carried = head->sources[i];
 
-		if (s && s->result.state == SOURCE_PRESENT)
+		if (s && (s->removed || s->result.state == SOURCE_PRESENT))
 			continue;
 		if (s)
 			carried.state = SOURCE_ABSENT;
 		r = copy_source(record, &carried);
 	}
 	for (size_t i = 0; r == 0 && i < set->n; i++)
-		if (set->sources[i].result.state == SOURCE_PRESENT)
+		if (!set->sources[i].removed && set->sources[i].result.state == SOURCE_PRESENT)
 			r = copy_source(record, &set->sources[i].result);
 	qsort(record->sources, record->n_sources, sizeof(*record->sources), order_record_sources);
 	return r;
 }
 
-/* The moment: when the last walk began; not before what the head shows, unless that lies in the future. */
+/* The moment: when the last walk began; not before what the head shows, unless that lies in the
+ * future. */
 static int64_t record_moment(const struct captured_set *set, const struct record *head)
 {
 	int64_t now = clock_now_ns(), moment = 0;

@@ -14,12 +14,12 @@
 
 /* One source of this run. */
 struct captured_source {
-	struct record_source result; /* owns path and excludes */
-	struct source_path place;    /* symlinks that lead to it */
-	const struct record *head;   /* newest record when the run began; NULL: none */
+	struct record_source result;       /* owns path and excludes */
+	struct source_path place;          /* symlinks that lead to it */
+	const struct record *head;         /* newest record when the run began; NULL: none */
 	const struct record_source *known; /* in head, or NULL */
 	bool accept;
-	bool removed;	       /* accepted as gone */
+	bool removed;          /* accepted as gone */
 	struct byte_buf entry; /* its root, encoded; empty when not captured */
 };
 

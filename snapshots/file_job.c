@@ -120,9 +120,9 @@ int inode_table_enter(struct capture *c, dev_t device, uint64_t ino, struct file
 		return -ENOMEM;
 	}
 	*e = (struct inode_entry){ .next = c->links->buckets[ino % INODE_BUCKETS],
-				  .device = device,
-				  .ino = ino,
-				  .job = job };
+				   .device = device,
+				   .ino = ino,
+				   .job = job };
 	job->refs++;
 	c->links->buckets[ino % INODE_BUCKETS] = e;
 	return 0;
@@ -261,8 +261,8 @@ static int read_steadily(struct worker *w, struct file_job *job, int fd)
 			r = look_again(fd, &job->seen, &after);
 		if (r < 0)
 			return r;
-		if (same_state(&job->seen, &after) && (job->outcome != JOB_SMALL ||
-						       job->n == after.size)) {
+		if (same_state(&job->seen, &after) &&
+		    (job->outcome != JOB_SMALL || job->n == after.size)) {
 			job->seen = after;
 			return 0;
 		}

@@ -34,7 +34,8 @@ static size_t count_components(const char *path)
 	return n;
 }
 
-/* Rewrite one folder with `entry` under a name (NULL: without that name). Its new root in *ret_tree. */
+/* Rewrite one folder with `entry` under a name (NULL: without that name). Its new root in
+ * *ret_tree. */
 static int rewrite(struct graft *g, const struct chunk_id *tree, const struct spine *step,
 		   const struct tree_entry *entry, struct chunk_id *ret_tree)
 {

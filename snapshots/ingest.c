@@ -25,8 +25,9 @@
  */
 #define BLOCK_BYTES MIB(3)
 #define SLOTS 16u
-#define SHORT_FILE MIB(2) /* sealed by the reading thread itself: other files keep the pool busy \
-			   */
+#define SHORT_FILE                                                                    \
+	MIB(2) /* sealed by the reading thread itself: other files keep the pool busy \
+		*/
 #define PENDING_MAX 4096u
 #define EDITS_BYTES BUNDLE_RAW_TARGET
 
@@ -514,9 +515,9 @@ static int64_t read_more(struct ingest *g, uint64_t at, uint64_t until)
 /* Where the walk over a file's bytes is. The block ends with the bytes [at, read_at). */
 struct sweep {
 	uint64_t read_at;    /* bytes up to here have been read or skipped */
-	uint64_t at;	     /* bytes up to here have been looked at for zeros */
+	uint64_t at;         /* bytes up to here have been looked at for zeros */
 	uint64_t zeros_from; /* begin of the zero run that ends at `at`; == at: none */
-	bool in_hole;	     /* that run is long enough to be a hole */
+	bool in_hole;        /* that run is long enough to be a hole */
 };
 
 /* A zero run of n bytes at w->at was met; `after` is where the block's next byte lies. */

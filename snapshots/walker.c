@@ -74,19 +74,24 @@ static bool time_equal(const struct node_time *a, const struct node_time *b)
 	return a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
 }
 
+/* Was the last walk's look at something of this age late enough to have seen its last change? */
+static bool not_racy(const struct capture *c, const struct node_time *t)
+{
+	int64_t racy_s = c->racy_ns / 1000000000;
+
+	return t->seconds < racy_s ||
+	       (t->seconds == racy_s && t->nanoseconds < c->racy_ns % 1000000000);
+}
+
 /* Is this entry certainly what the last snapshot saw? */
 static bool entry_unchanged(const struct capture *c, const struct tree_entry *now,
 			    const struct tree_entry *old)
 {
-	const struct node_time *newest = &now->ctime;
-	int64_t racy_s = c->racy_ns / 1000000000;
-
-	if (now->mtime.seconds > newest->seconds)
-		newest = &now->mtime;
 	return (now->mode & S_IFMT) == (old->mode & S_IFMT) && now->ino == old->ino &&
 	       now->size == old->size && now->file_system == old->file_system &&
 	       time_equal(&now->mtime, &old->mtime) && time_equal(&now->ctime, &old->ctime) &&
-	       newest->seconds < racy_s && !(old->flags & (ENTRY_UNREADABLE | ENTRY_PLACEHOLDER)) &&
+	       not_racy(c, &now->mtime) && not_racy(c, &now->ctime) &&
+	       !(old->flags & (ENTRY_UNREADABLE | ENTRY_PLACEHOLDER)) &&
 	       old->consistency != CONSISTENCY_SMEARED;
 }
 
@@ -253,7 +258,7 @@ static int folder_read_self(struct worker *w, struct folder *f)
 	f->device = statx_device(&sx);
 	f->self.file_system = f->file_system;
 	if (f->has_old && f->old.ino == f->self.ino && time_equal(&f->old.ctime, &f->self.ctime) &&
-	    f->self.ctime.seconds < w->capture->racy_ns / 1000000000 &&
+	    not_racy(w->capture, &f->self.ctime) &&
 	    !(f->old.flags & (ENTRY_PLACEHOLDER | ENTRY_UNREADABLE))) {
 		f->self.attribute_flags = f->old.attribute_flags;
 		f->self.xattrs = f->old_xattrs;
@@ -299,7 +304,8 @@ static int read_names(struct worker *w, struct folder *f, struct byte_buf *names
 			if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 				continue;
 			if (!name_valid(d->d_name, (uint32_t)len)) {
-				capture_problem(w->capture, f, d->d_name, "impossible name", EINVAL);
+				capture_problem(w->capture, f, d->d_name, "impossible name",
+						EINVAL);
 				continue;
 			}
 			byte_buf_append(names, d->d_name, len + 1);
@@ -497,15 +503,16 @@ static int keep_old_parts(struct arena *a, struct tree_entry *e)
 	if (ok && e->link_n)
 		ok = (e->link = arena_copy(a, e->link, e->link_n)) != NULL;
 	if (ok && k->n_pieces)
-		ok = (e->content.pieces = arena_copy(a, k->pieces,
-						     k->n_pieces * sizeof(*k->pieces))) != NULL;
+		ok = (e->content.pieces =
+			      arena_copy(a, k->pieces, k->n_pieces * sizeof(*k->pieces))) != NULL;
 	if (ok && k->n_extents)
-		ok = (e->content.extents = arena_copy(
-			      a, k->extents, k->n_extents * sizeof(*k->extents))) != NULL;
+		ok = (e->content.extents = arena_copy(a, k->extents,
+						      k->n_extents * sizeof(*k->extents))) != NULL;
 	return ok ? 0 : -ENOMEM;
 }
 
-/* May an unchanged file's chunks still be relied on? Those of long lists are asked one by one too. */
+/* May an unchanged file's chunks still be relied on? Those of long lists are asked one by one too.
+ */
 static bool content_usable(struct worker *w, const struct content *k)
 {
 	struct piece_view v;
@@ -588,8 +595,8 @@ static int scan_folder(struct worker *w, struct segment *s, struct item *item,
 	return 0;
 }
 
-static int scan_file(struct worker *w, struct segment *s, struct item *item,
-		     const struct statx *sx, const struct tree_entry *old)
+static int scan_file(struct worker *w, struct segment *s, struct item *item, const struct statx *sx,
+		     const struct tree_entry *old)
 {
 	struct capture *c = w->capture;
 	const struct content *old_content = NULL;
@@ -755,7 +762,8 @@ static void queue_batch(struct capture *c, struct batch *b)
 	task_queue(&c->reads, &b->task, false);
 }
 
-/* Hand the files that must be read to the readers, some at a time, and the folders to the walkers. */
+/* Hand the files that must be read to the readers, some at a time, and the folders to the walkers.
+ */
 static int queue_found(struct worker *w, struct segment *s)
 {
 	struct capture *c = w->capture;
@@ -889,7 +897,8 @@ int walker_placeholder(struct capture *c, const char *path, struct tree_entry *r
 	int r;
 
 	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_WANTED, &sx) < 0) {
-		/* The source is carried along, but its parents are gone: a plain folder stands in. */
+		/* The source is carried along, but its parents are gone: a plain folder stands in.
+		 */
 		*ret_entry = (struct tree_entry){ .mode = S_IFDIR | 0755, .nlink = 2 };
 	} else {
 		entry_from_statx(&sx, ret_entry);

@@ -8,15 +8,15 @@
 
 #include <assert.h>
 
-#define KIB(n) ((n) * 1024u)
-#define MIB(n) ((n) * 1024u * 1024u)
+#define KIB(n) ((n)*1024u)
+#define MIB(n) ((n)*1024u * 1024u)
 
 /* Chunks: what is compressed, sealed and indexed as one. */
 #define CHUNK_RAW_MAX MIB(1)
 #define CHUNK_MIN_DEFAULT KIB(64)
 #define CHUNK_AVG_DEFAULT KIB(256)
 #define CHUNK_MAX_DEFAULT MIB(1)
-#define CHUNK_MIN_FLOOR KIB(1)	 /* least that a config may name */
+#define CHUNK_MIN_FLOOR KIB(1)     /* least that a config may name */
 #define BUNDLE_RAW_TARGET KIB(256) /* a bundle is cut when this full */
 #define SEAL_TAG_BYTES 16
 #define OBJECT_HEADER_BYTES 64 /* sealed header in front of each object in a pack */
@@ -36,8 +36,8 @@
 #define HOST_NAME_BYTES_MAX 255
 
 /* Trees. */
-#define NODE_BYTES_MAX KIB(64)	  /* a directory or piece-list node's plaintext */
-#define NODE_BYTES_SPLIT KIB(16)  /* from here on a node may be cut where a name's hash says so */
+#define NODE_BYTES_MAX KIB(64)   /* a directory or piece-list node's plaintext */
+#define NODE_BYTES_SPLIT KIB(16) /* from here on a node may be cut where a name's hash says so */
 #define TREE_LEVELS_MAX 8
 #define TREE_DEPTH_MAX 16384 /* directories inside directories */
 #define NAME_BYTES_MAX 255
@@ -45,8 +45,8 @@
 #define XATTR_INLINE_MAX KIB(8) /* larger attribute sets are chunks of their own */
 #define XATTR_BYTES_MAX CHUNK_RAW_MAX
 #define INLINE_PIECES_MAX 16
-#define PIECE_EXTENTS_MAX 128	 /* extents of one piece */
-#define PIECE_CHUNKS_MAX 8	 /* distinct stored chunks under one piece */
+#define PIECE_EXTENTS_MAX 128 /* extents of one piece */
+#define PIECE_CHUNKS_MAX 8    /* distinct stored chunks under one piece */
 #define FILE_SYSTEMS_MAX 4096
 
 /* Index. */
@@ -68,6 +68,7 @@ static_assert(CHUNK_AVG_DEFAULT < CHUNK_MAX_DEFAULT, "chunk sizes ascend");
 static_assert(CHUNK_MAX_DEFAULT <= CHUNK_RAW_MAX, "a chunk fits the format");
 static_assert(BUNDLE_RAW_TARGET + CHUNK_MIN_DEFAULT <= CHUNK_RAW_MAX, "a bundle fits a chunk");
 static_assert(NODE_BYTES_MAX <= CHUNK_RAW_MAX, "a node is stored as one object");
-static_assert(PACK_TARGET_BYTES + CHUNK_RAW_MAX + KIB(64) <= PACK_BYTES_MAX, "a pack can be closed");
+static_assert(PACK_TARGET_BYTES + CHUNK_RAW_MAX + KIB(64) <= PACK_BYTES_MAX,
+	      "a pack can be closed");
 
 #endif

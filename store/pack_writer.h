@@ -58,6 +58,7 @@ int pack_writer_finish(struct pack_writer *w, struct pack_id *ret_id, uint64_t *
 
 /** "packs/<host>/<xx>/<id>"; `to` holds PACK_PATH_BYTES. */
 #define PACK_PATH_BYTES 112
-char *pack_path(const struct host_id *host, const struct pack_id *id, char to[static PACK_PATH_BYTES]);
+char *pack_path(const struct host_id *host, const struct pack_id *id,
+		char to[static PACK_PATH_BYTES]);
 
 #endif

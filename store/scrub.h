@@ -11,7 +11,7 @@
 #include "store/store.h"
 
 struct scrub_options {
-	bool data;	     /* decode every object and compare its id; otherwise tables only */
+	bool data;            /* decode every object and compare its id; otherwise tables only */
 	unsigned int percent; /* with data: share of packs, 1-100, chosen at random */
 	const volatile bool *cancel; /* may be NULL; set from a signal handler */
 	void (*progress)(void *context, uint64_t done_bytes, uint64_t all_bytes);
@@ -29,6 +29,7 @@ struct scrub_result {
 };
 
 /** Returns 0 when it ran to its end, whatever it found (see errors); -ECANCELED; -errno. */
-int scrub_run(struct store *s, const struct scrub_options *options, struct scrub_result *ret_result);
+int scrub_run(struct store *s, const struct scrub_options *options,
+	      struct scrub_result *ret_result);
 
 #endif

@@ -27,11 +27,11 @@
 	})
 
 /* Hand a descriptor over: yields it and leaves -1 behind. */
-#define STEAL_FD(fd)                 \
-	({                           \
-		int stolen_ = (fd);  \
-		(fd) = -1;           \
-		stolen_;             \
+#define STEAL_FD(fd)                \
+	({                          \
+		int stolen_ = (fd); \
+		(fd) = -1;          \
+		stolen_;            \
 	})
 
 static inline void free_ptr(void *p)

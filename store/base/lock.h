@@ -19,7 +19,7 @@ enum lock_rank {
 	LOCK_RANK_TIMELINE = 20, /* snapshots: list of snapshots */
 	LOCK_RANK_CAPTURE = 30,  /* snapshots: state of a running capture */
 	LOCK_RANK_RESTORE = 35,  /* snapshots: state of a running restore */
-	LOCK_RANK_SINK = 38,	   /* snapshots: contexts that make nodes */
+	LOCK_RANK_SINK = 38,     /* snapshots: contexts that make nodes */
 	LOCK_RANK_CACHE = 40,    /* store: chunk cache shard */
 	LOCK_RANK_STORE = 50,    /* store: open pack files, pending chunks */
 	LOCK_RANK_WRITER = 60,   /* store: pack being written */

@@ -9,6 +9,7 @@ head -c 67108864 /dev/urandom >"$source/changing"
 echo steady >"$source/steady"
 echo small >"$source/small"
 fresh_repo
+settle
 
 writer() {
 	local i=0

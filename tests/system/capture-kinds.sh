@@ -97,12 +97,12 @@ at_most "allocated KiB of the restored sparse file" 1024 "$allocated"
 allocated=$(du -k "$work/to/source/hole" | cut -f 1)
 at_most "allocated KiB of the restored hole" 64 "$allocated"
 
-# Nothing in it is read again.
+# Nothing in it is read again, but for the file from the future: that one can always be changing.
 settle
 snap
 before=$(pack_count)
 snap
-equal "files read again" 0 "$(number files_read)"
+equal "files read again" 1 "$(number files_read)"
 equal packs "$before" "$(pack_count)"
 
 # Attributes alone change: seen, contents not lost.

@@ -13,9 +13,10 @@ ln "$source/1/deep/f1" "$source/linked" && ln -s x "$source/symlink" && : >"$sou
 
 # Regular files of the source that the run opens, one line each.
 opened() { # arguments...
-	strace -f -y -e trace=open,openat,openat2 -o "$work/trace" "$yore" --json snapshot "$@" \
+	rm -f "$work"/trace.* # one file a thread, so that no call is cut in two
+	strace -ff -y -e trace=open,openat,openat2 -o "$work/trace" "$yore" --json snapshot "$@" \
 		>"$out" 2>"$err" || fail "snapshot under strace"
-	grep -E "= [0-9]+<$source/" "$work/trace" | grep -Ev 'O_DIRECTORY|O_PATH' || true
+	cat "$work"/trace.* | grep -E "= [0-9]+<$source/" | grep -Ev 'O_DIRECTORY|O_PATH' || true
 }
 
 fresh_repo

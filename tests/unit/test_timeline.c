@@ -286,8 +286,7 @@ static void test_the_only_other_host_is_shown_when_this_one_has_nothing(void **s
 	struct fixture *f = *state;
 	const struct host_id other = { { 1, 2, 3 } };
 	CLEANUP(timeline_close_ptr)
-	struct timeline *t = NULL,
-			*chosen = NULL, *named = NULL, *own = NULL;
+	struct timeline *t = NULL, *chosen = NULL, *named = NULL, *own = NULL;
 
 	assert_int_equal(timeline_choose(f->store, NULL, &own), 0);
 	assert_memory_equal(timeline_host(own), store_host(f->store), sizeof(other));

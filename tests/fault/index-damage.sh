@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# LMDB's file truncated, flipped or deleted: noticed and rebuilt, and the list
+# of snapshots is the same.
+# Usage: index-damage.sh YORE [--long]
+. "$(dirname "$(realpath "$0")")/fault-lib.sh"
+
+begin
+for i in 1 2 3; do
+	change_source "$i"
+	snapshot || exit 1
+done
+ids >"$work/expected"
+index=$work/repo/index/data.mdb
+size=$(stat -c %s "$index")
+
+same() { # after what
+	sound "$1"
+	cmp -s "$work/expected" "$work/listed" || {
+		not_ok "$1: another list of snapshots"
+		cat "$work/ids-errors"
+	}
+}
+
+flip() { # offset
+	byte=$(od -An -tu1 -j "$1" -N 1 "$index" | tr -d ' ')
+	printf "\\$(printf %03o $((byte ^ 165)))" |
+		dd of="$index" bs=1 seek="$1" conv=notrunc status=none
+}
+
+for n in 0 1 4096 $((size / 2)) $((size - 4096)); do
+	truncate -s "$n" "$index"
+	same "truncated to $n bytes"
+done
+rm "$index"
+same "deleted"
+rm -r "$work/repo/index"
+same "deleted with its folder"
+head -c "$size" /dev/urandom >"$index"
+same "overwritten"
+head -c 9000 /dev/urandom >"$work/repo/index/lock.mdb"
+same "with a lock file of nonsense"
+
+flips=40
+[ $long = 1 ] && flips=1000
+for i in $(seq 1 $flips); do
+	size=$(stat -c %s "$index")
+	at=$(((RANDOM * 32768 + RANDOM) % size))
+	# Most of all the first bytes of pages, where LMDB keeps what it trusts.
+	[ $((i % 2)) = 0 ] && at=$((at / 4096 * 4096 + RANDOM % 64))
+	flip $at
+	same "flipped at byte $at"
+done
+# Behind the back of the mark of a clean end: the same size and time.
+for i in $(seq 1 $((flips / 2))); do
+	touch -r "$index" "$work/time"
+	size=$(stat -c %s "$index")
+	at=$(((RANDOM * 32768 + RANDOM) % size))
+	flip $at
+	touch -r "$work/time" "$index"
+	"$yore" check >"$work/check" 2>&1
+	[ $? -lt 128 ] || not_ok "secretly flipped at byte $at: a crash"
+	"$yore" repair >"$work/repair" 2>&1 || {
+		not_ok "secretly flipped at byte $at: repair says"
+		cat "$work/repair"
+	}
+	same "secretly flipped at byte $at, repaired"
+done
+change_source 4
+snapshot || not_ok "no snapshot can be taken afterwards"
+newest_equals_source "afterwards"
