@@ -16,7 +16,7 @@
 #define WALK_THREADS 3
 #define READ_THREADS 6 /* several cold small files in flight */
 #define RACY_NS 2000000000ll
-#define CAPTURE_CACHE MIB(48)
+#define CAPTURE_CACHE MIB(24)
 #define CACHE_PREFETCHERS 1
 #define FINISHED_QUEUE (2 * UNFINISHED_MAX)
 #define COMMIT_ATTEMPTS 3

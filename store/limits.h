@@ -46,7 +46,7 @@
 #define XATTR_BYTES_MAX CHUNK_RAW_MAX
 #define INLINE_PIECES_MAX 16
 #define PIECE_EXTENTS_MAX 128 /* extents of one piece */
-#define PIECE_CHUNKS_MAX 8    /* distinct stored chunks under one piece */
+#define PIECE_CHUNKS_MAX 32   /* distinct stored chunks under one piece */
 #define FILE_SYSTEMS_MAX 4096
 
 /* Index. */

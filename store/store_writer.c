@@ -18,7 +18,7 @@
 #include <signal.h>
 #include <string.h>
 
-#define JOB_BYTES_MAX MIB(32) /* compressed objects on their way to the sealing thread */
+#define JOB_BYTES_MAX MIB(16) /* compressed objects on their way to the sealing thread */
 #define FULL_PACKS_MAX 2      /* waiting for the durable thread */
 
 /* A compressed object on its way into a pack. */

@@ -72,6 +72,8 @@ static int unknown(struct options *o, bool no_value)
 	typed[strcspn(typed, "=")] = '\0';
 	for (const struct option *l = o->longs; l->name; l++)
 		spelling_offer(&near, typed, l->name);
+	if (near.word && strcmp(near.word, typed) == 0)
+		return options_wrong(o, "option '--%s' takes no value", typed);
 	if (near.word)
 		return options_wrong(o, "unknown option '--%s'; did you mean '--%s'?", typed,
 				     near.word);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/fault/memory_io.h"
+#include "tests/fault/memory_io_internal.h"
 
 #include "store/base/bytes.h"
 
@@ -7,65 +7,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
-
-#define ENTRIES_MAX 2048u
-#define SLOTS 8192u
-#define FDS_MAX 512
-#define OPS_MAX 65536u
-#define PATH_ROOM 512
-
-struct inode {
-	uint32_t number;
-	bool is_folder;
-	bool borrowed; /* data is somebody else's: copy before writing */
-	uint8_t *data;
-	size_t n;
-	size_t room;
-	uint64_t hash; /* 0: not known */
-	int64_t mtime_ns;
-	int exclusive; /* descriptor + 1 that holds it, or 0 */
-	int shared;    /* number of holders */
-};
-
-struct entry {
-	const char *path;
-	uint64_t hash;
-	uint64_t parent; /* hash of the folder's path */
-	struct inode *inode;
-};
-
-struct fd {
-	struct inode *inode;
-	uint64_t owner; /* number of its struct io; pointers repeat after fork */
-	enum io_lock lock;
-	int flags;
-};
-
-struct memory_tree {
-	pthread_mutex_t mutex; /* all below */
-	pthread_cond_t unlocked;
-	char real_path[PATH_ROOM];
-	size_t arena_bytes;
-	size_t used;
-	size_t used_at_start;
-	bool recording;
-	uint64_t shake;
-	uint32_t n_inodes;
-	uint32_t n_entries;
-	struct entry entries[ENTRIES_MAX];
-	uint16_t slots[SLOTS]; /* entry + 1 */
-	struct fd fds[FDS_MAX];
-	uint64_t n_owners;
-	uint64_t index_ino; /* of LMDB's real file as the tree knows it */
-	struct memory_op *ops;
-	size_t n_ops;
-};
 
 struct memory_io {
 	struct io io; /* first */
@@ -103,7 +48,7 @@ uint64_t memory_hash(const void *data, size_t n)
 
 /* ---- names ---- */
 
-static size_t parent_length(const char *path)
+size_t memory_parent_length(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
@@ -131,7 +76,7 @@ static void slot_enter(struct memory_tree *t, uint32_t i)
 	t->slots[s] = (uint16_t)(i + 1);
 }
 
-static struct entry *entry_find(const struct memory_tree *t, const char *path)
+struct entry *memory_entry_find(const struct memory_tree *t, const char *path)
 {
 	const uint64_t hash = memory_hash(path, strlen(path));
 
@@ -151,14 +96,13 @@ static void slots_rebuild(struct memory_tree *t)
 		slot_enter(t, i);
 }
 
-static void entry_remove(struct memory_tree *t, struct entry *e)
+void memory_entry_remove(struct memory_tree *t, struct entry *e)
 {
 	*e = t->entries[--t->n_entries];
 	slots_rebuild(t);
 }
 
-static void entry_add_hashed(struct memory_tree *t, const struct memory_name *name,
-			     struct inode *inode)
+void memory_entry_add(struct memory_tree *t, const struct memory_name *name, struct inode *inode)
 {
 	assert(t->n_entries < ENTRIES_MAX);
 	t->entries[t->n_entries] = (struct entry){
@@ -175,7 +119,7 @@ struct memory_name memory_name_of(const char *path)
 	return (struct memory_name){
 		.path = path,
 		.hash = memory_hash(path, strlen(path)),
-		.parent = memory_hash(path, parent_length(path)),
+		.parent = memory_hash(path, memory_parent_length(path)),
 	};
 }
 
@@ -183,10 +127,10 @@ static void entry_add(struct memory_tree *t, const char *path, struct inode *ino
 {
 	const struct memory_name name = memory_name_of(path);
 
-	entry_add_hashed(t, &name, inode);
+	memory_entry_add(t, &name, inode);
 }
 
-static bool is_folder(const struct memory_tree *t, const char *path, size_t n)
+bool memory_is_folder(const struct memory_tree *t, const char *path, size_t n)
 {
 	char copy[PATH_ROOM];
 	const struct entry *e;
@@ -196,7 +140,7 @@ static bool is_folder(const struct memory_tree *t, const char *path, size_t n)
 	assert(n < sizeof(copy));
 	memcpy(copy, path, n);
 	copy[n] = '\0';
-	e = entry_find(t, copy);
+	e = memory_entry_find(t, copy);
 	return e && e->inode->is_folder;
 }
 
@@ -211,13 +155,13 @@ static int64_t now_ns(void)
 /* A folder's time of change tells others that there is something new. */
 static void touch_parent(const struct memory_tree *t, const char *path)
 {
-	const size_t n = parent_length(path);
+	const size_t n = memory_parent_length(path);
 	char copy[PATH_ROOM];
 	struct entry *e;
 
 	memcpy(copy, path, n);
 	copy[n] = '\0';
-	e = entry_find(t, copy);
+	e = memory_entry_find(t, copy);
 	if (e)
 		e->inode->mtime_ns = now_ns();
 }
@@ -241,7 +185,7 @@ static char *keep_path(struct memory_tree *t, const char *path)
 	return memcpy(memory_tree_alloc(t, n), path, n);
 }
 
-static struct inode *inode_new(struct memory_tree *t, bool folder)
+struct inode *memory_inode_new(struct memory_tree *t, bool folder)
 {
 	struct inode *inode = memory_tree_alloc(t, sizeof(*inode));
 
@@ -265,7 +209,7 @@ static void inode_grow(struct memory_tree *t, struct inode *inode, size_t n)
 	inode->borrowed = false;
 }
 
-static struct memory_op *record(struct memory_tree *t, enum memory_op_kind kind,
+struct memory_op *memory_record(struct memory_tree *t, enum memory_op_kind kind,
 				enum io_object object)
 {
 	static _Thread_local struct memory_op unrecorded;
@@ -276,18 +220,6 @@ static struct memory_op *record(struct memory_tree *t, enum memory_op_kind kind,
 	t->ops[t->n_ops] = (struct memory_op){ .kind = kind, .object = object };
 	return &t->ops[t->n_ops++];
 }
-
-static void lock_drop_pthread(pthread_mutex_t **mutex)
-{
-	(void)pthread_mutex_unlock(*mutex);
-}
-
-#define TREE_SCOPE(t)                                        \
-	CLEANUP(lock_drop_pthread)                           \
-	__attribute__((unused)) pthread_mutex_t *scope_ = ({ \
-		(void)pthread_mutex_lock(&(t)->mutex);       \
-		&(t)->mutex;                                 \
-	})
 
 static struct memory_tree *tree_of(struct io *io)
 {
@@ -310,16 +242,16 @@ static int stat_real(const struct memory_tree *t, const char *path, struct stat 
 /* LMDB's file is removed and made anew behind the seam's back: say so in the trace. */
 static void notice_index_removed(struct memory_tree *t)
 {
-	struct entry *e = entry_find(t, MEMORY_INDEX_PATH);
+	struct entry *e = memory_entry_find(t, MEMORY_INDEX_PATH);
 	struct memory_op *op;
 	struct stat st;
 
 	if (!e || (stat_real(t, MEMORY_INDEX_PATH, &st) == 0 && st.st_ino == t->index_ino))
 		return;
-	op = record(t, MEMORY_UNLINK, IO_OBJECT_INDEX);
+	op = memory_record(t, MEMORY_UNLINK, IO_OBJECT_INDEX);
 	op->path = e->path;
 	op->inode = e->inode->number;
-	entry_remove(t, e);
+	memory_entry_remove(t, e);
 }
 
 /* Before a change: let the others run. */
@@ -364,7 +296,7 @@ static int memory_open(struct io *io, const char *path, int flags, enum io_objec
 	if (flags & IO_OPEN_CREATE)
 		shake(t);
 	TREE_SCOPE(t);
-	e = entry_find(t, path);
+	e = memory_entry_find(t, path);
 	if (e) {
 		if (flags & IO_OPEN_NEW)
 			return -EEXIST;
@@ -372,13 +304,13 @@ static int memory_open(struct io *io, const char *path, int flags, enum io_objec
 			return -EISDIR;
 		return fd_new(io, e->inode, flags);
 	}
-	if (!(flags & IO_OPEN_CREATE) || !is_folder(t, path, parent_length(path)))
+	if (!(flags & IO_OPEN_CREATE) || !memory_is_folder(t, path, memory_parent_length(path)))
 		return -ENOENT;
-	inode = inode_new(t, false);
+	inode = memory_inode_new(t, false);
 	inode->mtime_ns = now_ns();
 	path = keep_path(t, path);
 	entry_add(t, path, inode);
-	op = record(t, MEMORY_CREATE, object);
+	op = memory_record(t, MEMORY_CREATE, object);
 	op->path = path;
 	op->inode = inode->number;
 	touch_parent(t, path);
@@ -446,7 +378,7 @@ static int64_t memory_pwrite(struct io *io, int fd, const void *from, size_t n, 
 		inode->n = (size_t)offset + n;
 	inode->hash = 0;
 	inode->mtime_ns = now_ns();
-	op = record(t, MEMORY_WRITE, object);
+	op = memory_record(t, MEMORY_WRITE, object);
 	if (!t->recording)
 		return (int64_t)n;
 	op->inode = inode->number;
@@ -470,7 +402,7 @@ static int memory_fsync(struct io *io, int fd, enum io_object object)
 
 	shake(t);
 	TREE_SCOPE(t);
-	record(t, MEMORY_FSYNC, object)->inode = fd_of(io, fd)->inode->number;
+	memory_record(t, MEMORY_FSYNC, object)->inode = fd_of(io, fd)->inode->number;
 	return 0;
 }
 
@@ -480,11 +412,12 @@ static int memory_fsync_folder(struct io *io, const char *path, enum io_object o
 
 	shake(t);
 	TREE_SCOPE(t);
-	if (!is_folder(t, path, strlen(path)))
+	if (!memory_is_folder(t, path, strlen(path)))
 		return -ENOENT;
 	if (t->recording)
 		notice_index_removed(t);
-	record(t, MEMORY_FSYNC_FOLDER, object)->path = t->recording ? keep_path(t, path) : NULL;
+	memory_record(t, MEMORY_FSYNC_FOLDER, object)->path =
+		t->recording ? keep_path(t, path) : NULL;
 	return 0;
 }
 
@@ -500,21 +433,21 @@ static int memory_rename(struct io *io, const char *from, const char *to, bool r
 	assert(!is_lmdb(to));
 	shake(t);
 	TREE_SCOPE(t);
-	e = entry_find(t, from);
-	if (!e || !is_folder(t, to, parent_length(to)))
+	e = memory_entry_find(t, from);
+	if (!e || !memory_is_folder(t, to, memory_parent_length(to)))
 		return -ENOENT;
 	assert(!e->inode->is_folder);
 	inode = e->inode;
 	from = e->path;
-	if (entry_find(t, to) && !replace)
+	if (memory_entry_find(t, to) && !replace)
 		return -EEXIST;
-	entry_remove(t, e);
-	e = entry_find(t, to);
+	memory_entry_remove(t, e);
+	e = memory_entry_find(t, to);
 	if (e)
-		entry_remove(t, e);
+		memory_entry_remove(t, e);
 	to = keep_path(t, to);
 	entry_add(t, to, inode);
-	op = record(t, MEMORY_RENAME, object);
+	op = memory_record(t, MEMORY_RENAME, object);
 	op->path = from;
 	op->to = to;
 	op->inode = inode->number;
@@ -524,7 +457,7 @@ static int memory_rename(struct io *io, const char *from, const char *to, bool r
 }
 
 /* LMDB's own files are real. */
-static int unlink_lmdb(struct memory_tree *t, const char *path)
+int memory_unlink_lmdb(struct memory_tree *t, const char *path)
 {
 	char real[2 * PATH_ROOM];
 
@@ -542,17 +475,17 @@ static int memory_unlink(struct io *io, const char *path, enum io_object object)
 	shake(t);
 	TREE_SCOPE(t);
 	if (is_lmdb(path))
-		r = unlink_lmdb(t, path);
-	e = entry_find(t, path);
+		r = memory_unlink_lmdb(t, path);
+	e = memory_entry_find(t, path);
 	if (!e)
 		return is_lmdb(path) ? r : -ENOENT;
 	if (e->inode->is_folder)
 		return -EISDIR;
-	op = record(t, MEMORY_UNLINK, object);
+	op = memory_record(t, MEMORY_UNLINK, object);
 	op->path = e->path;
 	op->inode = e->inode->number;
 	touch_parent(t, e->path);
-	entry_remove(t, e);
+	memory_entry_remove(t, e);
 	return 0;
 }
 
@@ -563,10 +496,10 @@ static int memory_mkdir(struct io *io, const char *path, enum io_object object)
 
 	shake(t);
 	TREE_SCOPE(t);
-	e = entry_find(t, path);
+	e = memory_entry_find(t, path);
 	if (e)
 		return e->inode->is_folder ? 0 : -ENOTDIR;
-	if (!is_folder(t, path, parent_length(path)))
+	if (!memory_is_folder(t, path, memory_parent_length(path)))
 		return -ENOENT;
 	if (strcmp(path, "index") == 0) {
 		char real[2 * PATH_ROOM];
@@ -575,8 +508,8 @@ static int memory_mkdir(struct io *io, const char *path, enum io_object object)
 		(void)mkdir(real, 0700);
 	}
 	path = keep_path(t, path);
-	entry_add(t, path, inode_new(t, true));
-	record(t, MEMORY_MKDIR, object)->path = path;
+	entry_add(t, path, memory_inode_new(t, true));
+	memory_record(t, MEMORY_MKDIR, object)->path = path;
 	touch_parent(t, path);
 	return 0;
 }
@@ -602,7 +535,7 @@ static int list_names(struct memory_tree *t, const char *path, struct byte_buf *
 	const uint64_t hash = memory_hash(path, strlen(path));
 	TREE_SCOPE(t);
 
-	if (!is_folder(t, path, strlen(path)))
+	if (!memory_is_folder(t, path, strlen(path)))
 		return -ENOENT;
 	for (uint32_t i = 0; i < t->n_entries; i++) {
 		const char *name;
@@ -658,7 +591,7 @@ static int memory_stat(struct io *io, const char *path, struct io_stat *ret_stat
 		*ret_stat = (struct io_stat){ .is_folder = true, .mtime_ns = 1 };
 		return 0;
 	}
-	e = entry_find(t, path);
+	e = memory_entry_find(t, path);
 	if (!e)
 		return -ENOENT;
 	*ret_stat = (struct io_stat){
@@ -709,7 +642,7 @@ static int memory_lock(struct io *io, int fd, enum io_lock lock, bool wait)
 
 #define META_BYTES 8192
 
-static int open_real_index(const struct memory_tree *t, int flags)
+int memory_open_index(const struct memory_tree *t, int flags)
 {
 	char real[2 * PATH_ROOM];
 
@@ -723,7 +656,7 @@ static int open_real_index(const struct memory_tree *t, int flags)
  */
 static uint8_t *copy_real_index(struct memory_tree *t, struct stat *ret_stat)
 {
-	CLEANUP(close_fd_ptr) int fd = open_real_index(t, O_RDONLY);
+	CLEANUP(close_fd_ptr) int fd = memory_open_index(t, O_RDONLY);
 	uint8_t metas[META_BYTES];
 
 	for (int i = 0; fd >= 0 && i < 100; i++) {
@@ -763,18 +696,18 @@ static void memory_index_committed(struct io *io)
 	copy = copy_real_index(t, &st);
 	assert(copy);
 	t->index_ino = st.st_ino;
-	e = entry_find(t, MEMORY_INDEX_PATH);
-	inode = e ? e->inode : inode_new(t, false);
+	e = memory_entry_find(t, MEMORY_INDEX_PATH);
+	inode = e ? e->inode : memory_inode_new(t, false);
 	if (!e) {
 		entry_add(t, MEMORY_INDEX_PATH, inode);
-		op = record(t, MEMORY_CREATE, IO_OBJECT_INDEX);
+		op = memory_record(t, MEMORY_CREATE, IO_OBJECT_INDEX);
 		op->path = MEMORY_INDEX_PATH;
 		op->inode = inode->number;
 	}
 	inode->data = copy;
 	inode->n = (size_t)st.st_size;
 	inode->borrowed = true;
-	op = record(t, MEMORY_INDEX, IO_OBJECT_INDEX);
+	op = memory_record(t, MEMORY_INDEX, IO_OBJECT_INDEX);
 	op->path = MEMORY_INDEX_PATH;
 	op->inode = inode->number;
 	op->data = copy;
@@ -831,200 +764,5 @@ int memory_io_open(struct memory_tree *t, struct io **ret_io)
 		return -ENOMEM;
 	}
 	*ret_io = &m->io;
-	return 0;
-}
-
-/* ---- the tree ---- */
-
-struct memory_tree *memory_tree_new(const char *real_path, size_t arena_bytes)
-{
-	pthread_mutexattr_t mutex;
-	pthread_condattr_t condition;
-	struct memory_tree *t;
-
-	assert(strlen(real_path) < PATH_ROOM);
-	t = mmap(NULL, arena_bytes, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (t == MAP_FAILED)
-		return NULL;
-	t->arena_bytes = arena_bytes;
-	t->used = (sizeof(*t) + 15) & ~(size_t)15;
-	(void)strcpy(t->real_path, real_path);
-	(void)pthread_mutexattr_init(&mutex);
-	(void)pthread_mutexattr_setpshared(&mutex, PTHREAD_PROCESS_SHARED);
-	(void)pthread_mutex_init(&t->mutex, &mutex);
-	(void)pthread_condattr_init(&condition);
-	(void)pthread_condattr_setpshared(&condition, PTHREAD_PROCESS_SHARED);
-	(void)pthread_cond_init(&t->unlocked, &condition);
-	t->ops = memory_tree_alloc(t, OPS_MAX * sizeof(*t->ops));
-	t->used_at_start = t->used;
-	t->recording = true;
-	return t;
-}
-
-void memory_tree_free(struct memory_tree *t)
-{
-	if (t)
-		(void)munmap(t, t->arena_bytes);
-}
-
-void memory_tree_mark(struct memory_tree *t, uint32_t value)
-{
-	TREE_SCOPE(t);
-
-	record(t, MEMORY_MARK, IO_OBJECT_LOCAL)->value = value;
-}
-
-const struct memory_op *memory_tree_trace(const struct memory_tree *t, size_t *ret_n)
-{
-	*ret_n = t->n_ops;
-	return t->ops;
-}
-
-void memory_tree_shake(struct memory_tree *t, uint64_t seed)
-{
-	t->shake = seed;
-}
-
-void memory_tree_clear(struct memory_tree *t)
-{
-	t->used = t->used_at_start;
-	t->recording = false;
-	t->n_inodes = 0;
-	t->n_entries = 0;
-	memset(t->slots, 0, sizeof(t->slots));
-	memset(t->fds, 0, sizeof(t->fds));
-}
-
-void memory_tree_put_folder(struct memory_tree *t, const struct memory_name *name)
-{
-	entry_add_hashed(t, name, inode_new(t, true));
-}
-
-void memory_tree_put_file(struct memory_tree *t, const struct memory_name *name,
-			  const uint8_t *data, size_t n, uint64_t hash)
-{
-	struct inode *inode = inode_new(t, false);
-
-	inode->data = (uint8_t *)data; /* never written to while it is borrowed */
-	inode->n = n;
-	inode->borrowed = true;
-	inode->hash = hash;
-	entry_add_hashed(t, name, inode);
-}
-
-void memory_tree_prune(struct memory_tree *t)
-{
-	bool again;
-
-	do {
-		again = false;
-		for (uint32_t i = t->n_entries; i-- > 0;) {
-			const char *path = t->entries[i].path;
-
-			if (is_folder(t, path, parent_length(path)))
-				continue;
-			entry_remove(t, &t->entries[i]);
-			again = true;
-		}
-	} while (again);
-}
-
-bool memory_tree_has(const struct memory_tree *t, const char *path)
-{
-	return entry_find(t, path) != NULL;
-}
-
-void memory_tree_restore_index(struct memory_tree *t, int64_t mtime_ns)
-{
-	struct timespec times[2] = {
-		{ .tv_nsec = UTIME_OMIT },
-		{ .tv_sec = mtime_ns / 1000000000, .tv_nsec = mtime_ns % 1000000000 },
-	};
-	CLEANUP(close_fd_ptr) int fd = -1;
-	const struct entry *e = entry_find(t, MEMORY_INDEX_PATH);
-	char real[2 * PATH_ROOM];
-	ssize_t done = 0;
-
-	(void)snprintf(real, sizeof(real), "%s/index", t->real_path);
-	(void)mkdir(real, 0700);
-	if (!e) {
-		(void)unlink_lmdb(t, MEMORY_INDEX_PATH);
-		(void)unlink_lmdb(t, "index/lock.mdb");
-		if (!memory_tree_has(t, "index"))
-			(void)rmdir(real);
-		return;
-	}
-	fd = open_real_index(t, O_RDWR | O_CREAT);
-	assert(fd >= 0);
-	if (e->inode->n > 0)
-		done = pwrite(fd, e->inode->data, e->inode->n, 0);
-	assert(done == (ssize_t)e->inode->n);
-	done = ftruncate(fd, (off_t)e->inode->n);
-	assert(done == 0);
-	/* The mark of a clean end names it. */
-	done = futimens(fd, times);
-	assert(done == 0);
-}
-
-static uint64_t inode_hash(struct inode *inode)
-{
-	if (inode->is_folder)
-		return 2;
-	if (!inode->hash)
-		inode->hash = memory_hash(inode->data, inode->n);
-	return inode->hash;
-}
-
-uint64_t memory_tree_hash(const struct memory_tree *t, const char *prefix)
-{
-	const size_t n = strlen(prefix);
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < t->n_entries; i++) {
-		const struct entry *e = &t->entries[i];
-		uint64_t mixed;
-
-		if (n > 0 && strncmp(e->path, prefix, n) != 0)
-			continue;
-		mixed = (e->hash ^ inode_hash(e->inode) * 0xd6e8feb86659fd93u) *
-			0x94d049bb133111ebu;
-		sum += mixed ^ mixed >> 31;
-	}
-	return sum;
-}
-
-uint64_t memory_tree_real_index_hash(const struct memory_tree *t)
-{
-	CLEANUP(close_fd_ptr) int fd = open_real_index(t, O_RDONLY);
-	struct stat st;
-	uint64_t hash;
-	void *map;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size == 0)
-		return 0;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return 0;
-	hash = memory_hash(map, (size_t)st.st_size);
-	(void)munmap(map, (size_t)st.st_size);
-	return hash;
-}
-
-int memory_tree_each_file(const struct memory_tree *t, const char *prefix, memory_visitor *visit,
-			  void *context)
-{
-	const size_t n = strlen(prefix);
-
-	for (uint32_t i = 0; i < t->n_entries; i++) {
-		const struct entry *e = &t->entries[i];
-		int r;
-
-		if (e->inode->is_folder || strncmp(e->path, prefix, n) != 0)
-			continue;
-		r = visit(context, e->path, e->inode->data, e->inode->n, inode_hash(e->inode));
-		if (r != 0)
-			return r;
-	}
 	return 0;
 }

@@ -12,6 +12,7 @@
 set -euo pipefail
 yore=$(realpath "${1:?name the yore program}")
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
+# shellcheck source-path=SCRIPTDIR source=sums.sh
 . "$here/sums.sh"
 umask 022
 export TZ=UTC LC_ALL=C

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # Sourced: what a tree holds, one line a fact, in a form that does not depend
 # on the file system it lies on.
 
 # sums LABEL FOLDER: attributes of every object, then the hash of every file.
 sums() {
 	(
-		cd "$2"
+		cd "$2" || exit
 		find . -mindepth 1 \( -type d -printf "$1 %y %m %U:%G %T@ - %p\0" -o \
 			-printf "$1 %y %m %U:%G %n %T@ %s %l %p\0" \) | LC_ALL=C sort -z | tr '\n\0' '?\n'
 		find . -type f ! -name sparse -print0 | LC_ALL=C sort -z | xargs -0 sha256sum |

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # A stored repository of every format version opens with each of its keys, is
-# whole to the last byte, and restores to what was captured.
+# whole to the last byte, and restores to what was captured. A reader that was
+# written from the manual alone finds the same bytes in it.
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 need getfattr setfacl
 need_root # owners and a device node
+# shellcheck source=../golden/sums.sh
 . "$here/../golden/sums.sh"
 export LC_ALL=C
 
@@ -23,6 +25,14 @@ for tar in "$here"/../golden/v*.tar.gz; do
 	done >"$work/sums"
 	diff "$here/../golden/$version.sums" "$work/sums" >"$work/difference" ||
 		fail "$version: restored something else: $(head -n 6 "$work/difference")"
+
+	if python3 -c 'import hashlib, hmac, subprocess' 2>/dev/null && command -v zstd >/dev/null; then
+		key=$(find "$work/keys" -name '????????????????????????????????')
+		expect_exit 0 python3 "$here/../golden/second_reader.py" "$work/repo" "$key"
+		grep -v sparse "$work/sums" | grep -oE '\b[0-9a-f]{64}\b' | sort -u >"$work/hashes"
+		equal "$version: files found by the second reader" "$(wc -l <"$work/hashes")" \
+			"$(grep -oE '\b[0-9a-f]{64}\b' "$out" | sort -u | grep -cxFf "$work/hashes")"
+	fi
 
 	# Each kind of key alone.
 	code=$(cat "$work/recovery-code")
