@@ -67,6 +67,25 @@ void id_set_done(struct id_set *set)
 	*set = (struct id_set){ 0 };
 }
 
+/* ---- what was met ---- */
+
+int audit_first_met(struct audit *a, const struct chunk_id *id, enum object_type type)
+{
+	struct chunk_id key = *id;
+
+	/* As another type it is another node: none should be, and that is to be found out. */
+	key.bytes[0] ^= (uint8_t)type;
+	return id_set_add(&a->nodes, &key);
+}
+
+int audit_first_said(struct audit *a, const void *said, size_t n)
+{
+	struct chunk_id key;
+
+	crypto_blake2b(said, n, key.bytes);
+	return id_set_add(&a->promises, &key);
+}
+
 /* ---- what is found ---- */
 
 void audit_damaged(struct audit *a, const char *path, const struct chunk_id *object,
@@ -354,6 +373,7 @@ static int audit_host(void *context, const struct host_id *host)
 static void audit_done(struct audit *a)
 {
 	id_set_done(&a->nodes);
+	id_set_done(&a->promises);
 	id_set_done(&a->bad);
 	free(a->memo);
 	free(a->packs);

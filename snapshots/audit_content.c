@@ -241,28 +241,53 @@ static int check_list_view(struct audit *a, struct list_todo *todo, const struct
 	return 0;
 }
 
+/* Many lists share a node: each different word about it is looked into once. */
+static int list_promise_is_new(struct audit *a, const struct list_child *node, uint32_t level)
+{
+	uint8_t said[sizeof(node->id.bytes) + 4 + 3 * 8];
+	uint8_t *at = put_bytes(said, node->id.bytes, sizeof(node->id.bytes));
+
+	at = put_u64(put_u32(at, level), node->length);
+	at = put_u64(put_u64(at, node->pieces), node->holes);
+	return audit_first_said(a, said, (size_t)(at - said));
+}
+
+/* Of a root only the length is known beforehand. */
+static bool list_promise_kept(const struct list_view *v, const struct list_child *node,
+			      uint32_t level)
+{
+	if (v->length != node->length)
+		return false;
+	return level == UINT32_MAX ||
+	       (v->level == level && v->pieces == node->pieces && v->holes == node->holes);
+}
+
 static int check_list_node(struct audit *a, struct list_todo *todo, const struct list_child *node,
 			   uint32_t level)
 {
+	const int said = list_promise_is_new(a, node, level);
 	struct chunk_pin pin = { 0 };
 	struct list_view v;
-	int r;
+	int fresh, r;
 
-	r = id_set_add(&a->nodes, &node->id);
-	if (r <= 0)
-		return r;
-	r = audit_node(a, &node->id, OBJECT_LIST, &pin);
+	/* Whoever says nothing new says it of a node that was met. */
+	if (said <= 0)
+		return said;
+	fresh = audit_first_met(a, &node->id, OBJECT_LIST);
+	if (fresh < 0)
+		return fresh;
+	/* One that is bad in itself was named when it was met first. */
+	r = fresh ? audit_node(a, &node->id, OBJECT_LIST, &pin)
+		  : chunk_cache_get(a->cache, &node->id, OBJECT_LIST, &pin) == 0;
 	if (r <= 0)
 		return r;
 	r = list_view_init(&v, pin.data, pin.n);
-	assert(r == 0); /* audit_node has looked */
-	if (v.length != node->length ||
-	    (level == UINT32_MAX ? v.level >= TREE_LEVELS_MAX : v.level != level))
+	if (r == 0 && !list_promise_kept(&v, node, level))
 		r = bad_node(a, &node->id, OBJECT_LIST, -EUCLEAN);
-	else
+	else if (r == 0 && fresh)
 		r = check_list_view(a, todo, &v);
 	chunk_cache_unpin(a->cache, &pin);
-	return r;
+	return r == -EUCLEAN ? 0 : r;
 }
 
 static int check_list(struct audit *a, const struct content *c)

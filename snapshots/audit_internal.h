@@ -47,8 +47,9 @@ struct audit {
 	struct audit_result result;
 	uint64_t seq; /* of the record being walked */
 	uint64_t n_records;
-	struct id_set nodes; /* tree and list nodes visited */
-	struct id_set bad;   /* objects that were shunned */
+	struct id_set nodes;    /* tree and list nodes visited */
+	struct id_set promises; /* what parents said of children, hashed, and was looked into */
+	struct id_set bad;      /* objects that were shunned */
 	struct chunk_memo *memo;
 	uint8_t *packs; /* enum pack_state by pack number */
 	size_t n_packs;
@@ -67,6 +68,10 @@ void audit_damaged(struct audit *a, const char *path, const struct chunk_id *obj
 		   const char *what);
 /** An object is bad: with `shun`, take it out of use. Returns 0 or -ENOMEM. */
 int audit_bad_object(struct audit *a, const struct chunk_id *id);
+/** Met a node as one of this type: 1 for the first time, 0 again, -ENOMEM. */
+int audit_first_met(struct audit *a, const struct chunk_id *id, enum object_type type);
+/** A parent says these bytes of a child: 1 for the first time, 0 again, -ENOMEM. */
+int audit_first_said(struct audit *a, const void *said, size_t n);
 /** -ECANCELED when asked to stop, else 0. */
 int audit_stopped(const struct audit *a);
 

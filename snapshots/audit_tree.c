@@ -38,6 +38,7 @@ static int set_path(struct audit *a, size_t n, const char *name, uint32_t name_n
 	return 0;
 }
 
+/* 1; 0 when that is too deep, which was named. */
 static int push(struct audit_walk *w, const struct chunk_id *id)
 {
 	if (w->n == (size_t)TREE_DEPTH_MAX * TREE_LEVELS_MAX) {
@@ -58,36 +59,72 @@ static int push(struct audit_walk *w, const struct chunk_id *id)
 		.id = *id,
 		.path_n = w->a->path.n > 1 ? w->a->path.n : 0,
 	};
-	return 0;
+	return 1;
 }
 
-/* A node met for the first time: 1 with its pin and it is on the way; 0: nothing to do. */
-static int enter(struct audit_walk *w, const struct chunk_id *id, uint32_t level,
-		 struct chunk_pin *ret_pin)
+/* What an inner node says of a child. The names are borrowed from it. */
+struct tree_promise {
+	uint32_t level;
+	uint64_t total;
+	const char *first, *next; /* next: NULL for the last child */
+	uint32_t first_n, next_n;
+};
+
+/* Many parents share a child: each different word about it is looked into once. */
+static int promise_is_new(struct audit *a, const struct chunk_id *id, const struct tree_promise *p)
 {
+	uint8_t said[sizeof(id->bytes) + 4 + 8 + 2 * (4 + NAME_BYTES_MAX)];
+	uint8_t *at = put_bytes(said, id->bytes, sizeof(id->bytes));
+
+	at = put_u64(put_u32(at, p->level), p->total);
+	at = put_bytes(put_u32(at, p->first_n), p->first, p->first_n);
+	at = put_bytes(put_u32(at, p->next ? p->next_n : UINT32_MAX), p->next, p->next_n);
+	return audit_first_said(a, said, (size_t)(at - said));
+}
+
+static bool promise_kept(const struct node_view *v, const struct tree_promise *p)
+{
+	const char *name;
+	uint32_t n;
+
+	if (v->level != p->level || v->total != p->total || node_view_name(v, 0, &name, &n) < 0 ||
+	    name_compare(name, n, p->first, p->first_n) != 0)
+		return false;
+	return !p->next || (node_view_name(v, v->count - 1, &name, &n) == 0 &&
+			    name_compare(name, n, p->next, p->next_n) < 0);
+}
+
+/* A good node met for the first time: 1 with its pin and it is on the way; 0: nothing to do. */
+static int enter(struct audit_walk *w, const struct chunk_id *id,
+		 const struct tree_promise *promise, struct chunk_pin *ret_pin)
+{
+	const int fresh = audit_first_met(w->a, id, OBJECT_TREE);
+	const int said = promise && fresh >= 0 ? promise_is_new(w->a, id, promise) : 0;
+	struct chunk_pin pin = { 0 };
 	struct node_view v;
 	int r;
 
-	r = id_set_add(&w->a->nodes, id);
+	if (fresh < 0 || said < 0)
+		return -ENOMEM;
+	if (!fresh && !said)
+		return 0;
+	/* One that is bad in itself was named when it was met first. */
+	r = fresh ? audit_node(w->a, id, OBJECT_TREE, &pin)
+		  : chunk_cache_get(w->a->cache, id, OBJECT_TREE, &pin) == 0;
 	if (r <= 0)
 		return r;
-	r = audit_node(w->a, id, OBJECT_TREE, ret_pin);
-	if (r <= 0)
-		return r;
-	r = node_view_init(&v, ret_pin->data, ret_pin->n);
-	assert(r == 0); /* audit_node has looked */
-	if (level == UINT32_MAX ? v.level < TREE_LEVELS_MAX : v.level == level) {
-		r = push(w, id);
-		if (r == 0)
-			return 1;
-	} else {
+	r = node_view_init(&v, pin.data, pin.n);
+	if (r == 0 && promise && !promise_kept(&v, promise))
 		audit_damaged(w->a, (const char *)w->a->path.data, id,
-			      "part of the directory has the wrong level");
-		r = 0;
+			      "part of the directory is not what the part above it says");
+	else if (r == 0 && fresh)
+		r = push(w, id);
+	if (r == 1) {
+		*ret_pin = pin;
+		return 1;
 	}
-	chunk_cache_unpin(w->a->cache, ret_pin);
-	*ret_pin = (struct chunk_pin){ 0 };
-	return r;
+	chunk_cache_unpin(w->a->cache, &pin);
+	return r == -ENOMEM ? r : 0;
 }
 
 /* Entries of a leaf, until one is a directory not seen yet: 1, to go down into it. */
@@ -115,26 +152,33 @@ static int go_on_in_leaf(struct audit_walk *w, const struct node_view *v,
 }
 
 static int go_on_in_inner(struct audit_walk *w, const struct node_view *v,
-			  struct chunk_id *ret_below)
+			  struct chunk_id *ret_below, struct tree_promise *ret_promise)
 {
 	struct audit_frame *frame = &w->frames[w->n - 1];
-	uint64_t total;
+	struct tree_promise p = { .level = v->level - 1 };
+	const uint32_t i = frame->next;
 	int r;
 
-	if (frame->next == v->count)
+	if (i == v->count)
 		return 0;
+	frame->next++;
 	r = set_path(w->a, frame->path_n, frame->path_n == 0 ? "" : NULL, 0);
 	if (r == 0)
-		r = node_view_child(v, frame->next++, ret_below, &total);
+		r = node_view_child(v, i, ret_below, &p.total);
+	if (r == 0)
+		r = node_view_name(v, i, &p.first, &p.first_n);
+	if (r == 0 && i + 1 < v->count)
+		r = node_view_name(v, i + 1, &p.next, &p.next_n);
+	*ret_promise = p;
 	return r < 0 ? r : 1;
 }
 
 /* Go down if it was not seen before: its pin takes the place of this one. */
-static int go_below(struct audit_walk *w, const struct chunk_id *id, uint32_t level,
-		    struct chunk_pin *pin)
+static int go_below(struct audit_walk *w, const struct chunk_id *id,
+		    const struct tree_promise *promise, struct chunk_pin *pin)
 {
 	struct chunk_pin below = { 0 };
-	int r = enter(w, id, level, &below);
+	int r = enter(w, id, promise, &below);
 
 	if (r == 1) {
 		chunk_cache_unpin(w->a->cache, pin);
@@ -149,6 +193,7 @@ static int go_below(struct audit_walk *w, const struct chunk_id *id, uint32_t le
 /* Work in the newest nodes until one is done; its pin is then dropped. */
 static int work(struct audit_walk *w, struct chunk_pin *pin)
 {
+	struct tree_promise promise;
 	struct chunk_id below;
 	struct node_view v;
 	int r;
@@ -157,13 +202,13 @@ static int work(struct audit_walk *w, struct chunk_pin *pin)
 		r = node_view_init(&v, pin->data, pin->n);
 		if (r == 0)
 			r = v.level == 0 ? go_on_in_leaf(w, &v, &below)
-					 : go_on_in_inner(w, &v, &below);
+					 : go_on_in_inner(w, &v, &below, &promise);
 		if (r == 0) {
 			w->n--;
 			break;
 		}
 		if (r > 0)
-			r = go_below(w, &below, v.level == 0 ? UINT32_MAX : v.level - 1, pin);
+			r = go_below(w, &below, v.level == 0 ? NULL : &promise, pin);
 	} while (r == 0);
 	chunk_cache_unpin(w->a->cache, pin);
 	*pin = (struct chunk_pin){ 0 };
@@ -210,6 +255,6 @@ int audit_tree(struct audit *a, const void *root, size_t n)
 		r = audit_entry(a, &entry);
 	if (r < 0 || (entry.mode & S_IFMT) != S_IFDIR || chunk_id_is_zero(&entry.tree))
 		return r;
-	r = enter(&w, &entry.tree, UINT32_MAX, &pin);
+	r = enter(&w, &entry.tree, NULL, &pin);
 	return r == 1 ? walk(&w, &pin) : r;
 }

@@ -378,15 +378,16 @@ static int capture_source_run(struct capture *c, struct captured_source *s)
 
 /* ---- a run ---- */
 
-/* Many folders are open at once: use what the system allows. */
-static void raise_open_files(void)
+/* Many folders are open at once: use what the system allows, and leave most of it to others. */
+static size_t raise_open_files(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-		return;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return LOOKAHEAD_FOLDERS / 16;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_max / 4 < LOOKAHEAD_FOLDERS ? limit.rlim_max / 4 : LOOKAHEAD_FOLDERS;
 }
 
 /* Devices of yore's own mounts, which must not be entered. */
@@ -432,7 +433,7 @@ static int capture_init(struct capture *c, struct timeline *t, const struct capt
 	if (c->small_max > HOLE_BYTES_MIN)
 		c->small_max = HOLE_BYTES_MIN;
 	c->check_chunks = true;
-	raise_open_files();
+	c->folders_max = raise_open_files();
 	if (stat(io_real_path(store_io(s)), &st) == 0) {
 		c->repository_device = st.st_dev;
 		c->repository_inode = st.st_ino;

@@ -111,7 +111,7 @@ struct item {
 	struct tree_entry
 		entry; /* name borrowed from the folder, the rest from the segment's arena */
 	enum item_kind kind;
-	bool has_old; /* `entry` is the last known state: what to keep if reading fails */
+	const struct content *old; /* a file's last known content: what to keep if reading fails */
 	struct folder *child;
 	struct file_job *job;
 	bool owns_job; /* this name's batch reads it */
@@ -184,6 +184,7 @@ struct capture {
 	const struct capture_options *options;
 	struct capture_progress own_progress;
 	struct capture_progress *progress;
+	size_t folders_max; /* open ahead at most */
 	size_t small_max; /* files shorter than this go into bundles */
 	dev_t repository_device;
 	ino_t repository_inode;

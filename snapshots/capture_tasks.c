@@ -156,7 +156,7 @@ void *capture_walk_thread(void *worker)
 		struct task *task = c->walks.first;
 
 		if (!task || c->items_ahead > LOOKAHEAD_ITEMS ||
-		    c->folders_ahead > LOOKAHEAD_FOLDERS) {
+		    c->folders_ahead > c->folders_max) {
 			lock_wait(&c->lock, &c->changed);
 			continue;
 		}

@@ -42,18 +42,21 @@ static void keep_last_file(struct capture *c, struct segment *s, struct item *it
 {
 	const struct file_job *job = item->job;
 
-	if (job->outcome == JOB_FAILED)
-		capture_problem(c, s->folder, item->entry.name, "cannot be read", -job->error);
 	if (job->outcome == JOB_VANISHED && item->owns_job) {
 		item->kind = ITEM_GONE;
 		return;
 	}
-	if (!job->old) {
+	if (job->outcome == JOB_FAILED)
+		capture_problem(c, s->folder, item->entry.name, "cannot be read", -job->error);
+	else /* the other name by which it was to be read is gone; this one may not be */
+		capture_problem(c, s->folder, item->entry.name,
+				"another name of this file vanished while it was to be read", ENOENT);
+	if (!item->old) {
 		item->kind = ITEM_GONE;
 		return;
 	}
-	item->entry.content = *job->old;
-	item->entry.size = job->old->length;
+	item->entry.content = *item->old;
+	item->entry.size = item->old->length;
 	item->entry.flags |= ENTRY_UNREADABLE;
 }
 

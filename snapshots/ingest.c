@@ -615,6 +615,16 @@ static int sweep_hole(struct ingest *g, struct sweep *w, uint64_t until)
 	return r < 0 ? r : sweep_range(g, w, until);
 }
 
+/* There is no data to the end: make sure that it has not come nearer meanwhile. */
+static uint64_t present_size(struct ingest *g, uint64_t *size)
+{
+	off_t end = lseek(g->fd, 0, SEEK_END);
+
+	if (end >= 0 && (uint64_t)end < *size)
+		*size = (uint64_t)end;
+	return *size;
+}
+
 /* The whole file: data ranges and holes in turn. */
 static int sweep_file(struct ingest *g, uint64_t size)
 {
@@ -626,7 +636,7 @@ static int sweep_file(struct ingest *g, uint64_t size)
 		off_t hole;
 
 		if (data < 0) /* ENXIO: a hole to the end; anything else: cannot tell */
-			data = errno == ENXIO ? (off_t)size : (off_t)w.read_at;
+			data = errno == ENXIO ? (off_t)present_size(g, &size) : (off_t)w.read_at;
 		if ((uint64_t)data > size)
 			data = (off_t)size;
 		if ((uint64_t)data > w.read_at) {

@@ -622,7 +622,7 @@ static int scan_file(struct worker *w, struct segment *s, struct item *item, con
 		if (!copy)
 			return -ENOMEM;
 		old_content = copy;
-		item->has_old = true;
+		item->old = copy;
 	}
 	item->kind = ITEM_FILE;
 	if (sx->stx_nlink > 1) {

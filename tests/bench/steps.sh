@@ -83,6 +83,22 @@ repository_mib() {
 	du -s --apparent-size -B1 "$BENCH_REPO" | awk '{ printf "%.1f", $1 / 1048576 }'
 }
 
+# Throw a folder away. ext4 passes over the inodes deleted in the last minutes
+# one by one whenever it makes a file (a restore of 4,500 files took 0.4 CPU
+# seconds, 1.8 after as many were deleted), so many files wait until the end.
+discard() { # path
+	local n_files free
+	[ -e "$1" ] || return 0
+	n_files=$(find "$1" -type f -printf . | head -c 500 | wc -c)
+	free=$(df --output=avail -B1M "$scratch" | tail -n 1)
+	if [ "$n_files" -lt 500 ] || [ "$free" -lt 8192 ]; then
+		rm -rf "$1"
+		return 0
+	fi
+	mkdir -p "$scratch/trash"
+	mv "$1" "$(mktemp -d "$scratch/trash/XXXXXXXX")/"
+}
+
 # ---- the mount ----
 
 daemon_pids() {
@@ -278,13 +294,14 @@ revert_changes() {
 # ---- the cycle ----
 
 fresh_repository() {
-	rm -rf "$BENCH_REPO" "$BENCH_CACHE"
+	discard "$BENCH_REPO"
+	rm -rf "$BENCH_CACHE"
 	mkdir -p "$BENCH_CACHE"
 	timed 60 "$here/peer" "$PROGRAM" init
 }
 
 restore_step() { # name
-	rm -rf "$run/restored"
+	discard "$run/restored"
 	mkdir -p "$run/restored"
 	step "$1" "$limit" "$here/peer" "$PROGRAM" restore "$run/restored" "$CORPUS" || return 0
 	# Also whether it brought back what was there.
@@ -292,7 +309,7 @@ restore_step() { # name
 		>"$run/diff" 2>&1 || say "$PROGRAM: what it restored of $CORPUS differs: $(
 			head -n 1 "$run/diff"
 		)"
-	rm -rf "$run/restored"
+	discard "$run/restored"
 }
 
 change_step() {
@@ -344,13 +361,13 @@ cycle_raw() {
 	if can_drop; then
 		go_cold
 		step copy_cold "$limit" cp -a "$CORPUS" "$run/copy" || true
-		rm -rf "$run/copy"
+		discard "$run/copy"
 		go_cold
 		step packed_cold "$limit" bash -c "$TAR_ZSTD" _ "$CORPUS" "$run/packed" || true
 	fi
 	go_warm
 	step copy_warm "$limit" cp -a "$CORPUS" "$run/copy" || true
-	rm -rf "$run/copy"
+	discard "$run/copy"
 	step packed_warm "$limit" bash -c "$TAR_ZSTD" _ "$CORPUS" "$run/packed" || true
 	record packed size "$(stat -c %s "$run/packed" | awk '{ printf "%.1f", $1 / 1048576 }')"
 	mount_steps

@@ -124,7 +124,10 @@ struct crash_check *crash_check_new(struct workload *w)
 
 	assert(c);
 	c->w = w;
-	private_folder(c->folder);
+	/* Below the workload's, which removes it even if this process crashes. */
+	(void)snprintf(c->folder, sizeof(c->folder), "%.90s/check-%d", w->folder, getpid());
+	if (mkdir(c->folder, 0700) < 0)
+		abort();
 	c->tree = memory_tree_new(c->folder, ARENA_BYTES);
 	c->bytes = malloc(FILE_ROOM);
 	assert(c->tree);
