@@ -77,13 +77,47 @@ static void note_small(struct capture *c, const struct tree_entry *e)
 			     k->extents[0].offset);
 }
 
-static int assemble_file(struct capture *c, struct item *item)
+/* The name by which a hard link was to be read is gone: read it by this one. */
+static int read_by_own_name(struct capture *c, struct segment *s, struct item *item)
 {
-	struct file_job *job = item->job;
+	struct file_job *gone = item->job;
+	struct file_job *job = file_job_new(c, s->folder, item->entry.name, &item->entry,
+					    gone->device, item->old);
+	struct batch *b = job ? batch_new(s->folder) : NULL;
 
-	finish_job(c, job);
-	if (job->placed || job->outcome != JOB_SMALL)
-		return 0;
+	if (!b) {
+		free(job);
+		return -ENOMEM;
+	}
+	b->jobs[b->n++] = job;
+	b->refs = 1;
+	job->batch = b;
+	item->job = job;
+	item->owns_job = true;
+	lock_take(&c->lock);
+	file_job_unref(gone);
+	s->folder->fd_users++;
+	lock_drop(&c->lock);
+	b->task.run(c->self, &b->task);
+	b->task.state = TASK_DONE;
+	return 0;
+}
+
+static int assemble_file(struct capture *c, struct segment *s, struct item *item)
+{
+	struct file_job *job;
+	int r = 0;
+
+	finish_job(c, item->job);
+	if (!item->owns_job) {
+		if (item->job->outcome == JOB_VANISHED)
+			r = read_by_own_name(c, s, item);
+		LOCK_SCOPE(&c->lock);
+		folder_release_fd(s->folder);
+	}
+	job = item->job;
+	if (r < 0 || job->placed || job->outcome != JOB_SMALL)
+		return r;
 	job->placed = true;
 	return job->n > 0 ? place_small(c, job) : 0;
 }
@@ -153,7 +187,7 @@ static int step(struct assembler *a)
 		if (item->kind == ITEM_FOLDER)
 			return push_frame(a, item->child);
 		if (item->kind == ITEM_FILE)
-			r = assemble_file(c, item);
+			r = assemble_file(c, s, item);
 		else
 			note_small(c, &item->entry);
 	}

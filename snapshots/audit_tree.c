@@ -7,8 +7,9 @@
 /* A node on the way down, by id: pinning a whole path could fill the cache. */
 struct audit_frame {
 	struct chunk_id id;
-	uint32_t next; /* entry or child to go on with */
-	size_t path_n; /* of the directory that it is part of */
+	uint32_t next;  /* entry or child to go on with */
+	uint32_t depth; /* directories on the way to it, its own among them */
+	size_t path_n;  /* of the directory that it is part of */
 };
 
 struct audit_walk {
@@ -39,9 +40,11 @@ static int set_path(struct audit *a, size_t n, const char *name, uint32_t name_n
 }
 
 /* 1; 0 when that is too deep, which was named. */
-static int push(struct audit_walk *w, const struct chunk_id *id)
+static int push(struct audit_walk *w, const struct chunk_id *id, bool directory)
 {
-	if (w->n == (size_t)TREE_DEPTH_MAX * TREE_LEVELS_MAX) {
+	const uint32_t depth = (w->n > 0 ? w->frames[w->n - 1].depth : 0) + directory;
+
+	if (depth > TREE_DEPTH_MAX) {
 		audit_damaged(w->a, (const char *)w->a->path.data, id, "too deep");
 		return 0;
 	}
@@ -57,6 +60,7 @@ static int push(struct audit_walk *w, const struct chunk_id *id)
 	/* Below the root, "/", names begin anew. */
 	w->frames[w->n++] = (struct audit_frame){
 		.id = *id,
+		.depth = depth,
 		.path_n = w->a->path.n > 1 ? w->a->path.n : 0,
 	};
 	return 1;
@@ -118,7 +122,7 @@ static int enter(struct audit_walk *w, const struct chunk_id *id,
 		audit_damaged(w->a, (const char *)w->a->path.data, id,
 			      "part of the directory is not what the part above it says");
 	else if (r == 0 && fresh)
-		r = push(w, id);
+		r = push(w, id, !promise);
 	if (r == 1) {
 		*ret_pin = pin;
 		return 1;

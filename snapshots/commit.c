@@ -161,7 +161,8 @@ static int placeholder(void *context, const char *path, struct tree_entry *ret_e
 }
 
 /* The symlinks by which the user reached a source. */
-static int graft_links(struct graft *g, struct byte_buf *root, const struct source_path *place)
+static int graft_links(struct graft *g, struct capture *c, struct byte_buf *root,
+		       const struct source_path *place)
 {
 	for (size_t i = 0; i < place->n_links; i++) {
 		const struct source_link *l = &place->links[i];
@@ -171,15 +172,19 @@ static int graft_links(struct graft *g, struct byte_buf *root, const struct sour
 					.link = l->target,
 					.link_n = (uint32_t)strlen(l->target),
 					.size = strlen(l->target) };
-		int r = graft_apply(g, root, l->path, &e, true);
+		/* What was just written is in no pack yet, but this graft reads it. */
+		int r = store_writer_finish(c->writer);
 
+		if (r == 0)
+			r = graft_apply(g, root, l->path, &e, true);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int graft_source(struct graft *g, struct byte_buf *root, const struct captured_source *s)
+static int graft_source(struct graft *g, struct capture *c, struct byte_buf *root,
+			const struct captured_source *s)
 {
 	CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
 	struct tree_entry e;
@@ -192,7 +197,7 @@ static int graft_source(struct graft *g, struct byte_buf *root, const struct cap
 	r = tree_entry_decode(s->entry.data, s->entry.n, &d, &e);
 	if (r == 0)
 		r = graft_apply(g, root, s->result.path, &e, false);
-	return r < 0 ? r : graft_links(g, root, &s->place);
+	return r < 0 ? r : graft_links(g, c, root, &s->place);
 }
 
 /* The head's root, or that of an empty first snapshot. */
@@ -225,7 +230,7 @@ static int build_root(struct capture *c, const struct captured_set *set, const s
 	g.reader = reader;
 	g.writer = writer;
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
-		r = graft_source(&g, root, &set->sources[i]);
+		r = graft_source(&g, c, root, &set->sources[i]);
 		/* What was just written is in no pack yet, but the next graft reads it. */
 		if (r == 0 && i + 1 < set->n)
 			r = store_writer_finish(c->writer);

@@ -73,6 +73,12 @@ static int push_frame(struct diff *d, const struct chunk_id roots[static SIDES])
 		return log_errno(-ELOOP,
 				 "tree: more than %d directories inside one another at %.200s",
 				 TREE_DEPTH_MAX, (const char *)d->path.data);
+	for (int side = 0; side < SIDES && d->n_frames > 0; side++)
+		if (!chunk_id_is_zero(&roots[side]) &&
+		    tree_contains_itself(&roots[side], &d->frames->roots[side], sizeof(*d->frames),
+					 d->n_frames))
+			return log_errno(-ELOOP, "tree: the directory at %.200s contains itself",
+					 (const char *)d->path.data);
 	if (d->n_frames == d->room) {
 		const uint32_t room = d->room ? d->room * 2 : 32;
 		struct diff_frame *frames = realloc(d->frames, room * sizeof(*frames));

@@ -3,7 +3,7 @@
 
 #include "snapshots/glob.h"
 #include "snapshots/timeline_internal.h"
-#include "snapshots/tree_reader.h"
+#include "snapshots/tree_internal.h"
 #include "store/base/log.h"
 
 #include <errno.h>
@@ -267,7 +267,9 @@ static int enter_directory(struct finder *f, const struct chunk_id *tree)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (f->n_frames >= TREE_DEPTH_MAX)
+	if (f->n_frames >= TREE_DEPTH_MAX ||
+	    (f->n_frames > 0 &&
+	     tree_contains_itself(tree, &f->frames->tree, sizeof(*f->frames), f->n_frames)))
 		return -ELOOP;
 	r = timeline_grow(&f->frames, f->n_frames, &f->frames_room, sizeof(*f->frames));
 	if (r < 0)

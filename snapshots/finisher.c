@@ -42,16 +42,9 @@ static void keep_last_file(struct capture *c, struct segment *s, struct item *it
 {
 	const struct file_job *job = item->job;
 
-	if (job->outcome == JOB_VANISHED && item->owns_job) {
-		item->kind = ITEM_GONE;
-		return;
-	}
 	if (job->outcome == JOB_FAILED)
 		capture_problem(c, s->folder, item->entry.name, "cannot be read", -job->error);
-	else /* the other name by which it was to be read is gone; this one may not be */
-		capture_problem(c, s->folder, item->entry.name,
-				"another name of this file vanished while it was to be read", ENOENT);
-	if (!item->old) {
+	if (!item->old || job->outcome == JOB_VANISHED) {
 		item->kind = ITEM_GONE;
 		return;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/restore_internal.h"
+#include "snapshots/tree_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -233,7 +234,12 @@ static int enter_directory(struct restore_walker *w, struct restore_dir *parent,
 
 	memcpy(name, entry->name, entry->name_n);
 	name[entry->name_n] = 0;
-	r = w->n < TREE_DEPTH_MAX ? restore_dir_enter(w->t, parent, entry, &dir) : -ELOOP;
+	if (w->n == TREE_DEPTH_MAX ||
+	    (w->n > 0 && !chunk_id_is_zero(&entry->tree) &&
+	     tree_contains_itself(&entry->tree, &w->frames->tree, sizeof(*w->frames), w->n)))
+		r = -ELOOP;
+	else
+		r = restore_dir_enter(w->t, parent, entry, &dir);
 	if (r < 0) {
 		restore_error(w->run, parent, name,
 			      "the directory and all below it could not be restored", r);

@@ -58,6 +58,22 @@ void reader_ring_forget(struct reader_ring *ring, uint32_t depth);
 int reader_ring_get(struct reader_ring *ring, uint32_t depth, const struct chunk_id *root,
 		    uint64_t position, struct tree_reader **ret_reader);
 
+/**
+ * Is this directory among those on the way to it, whose roots lie `stride`
+ * bytes apart from the first one's on? Keyed hashes do not allow it; whoever has the keys
+ * can seal it under a false id, and a walk that tolerates damage would never end.
+ */
+static inline bool tree_contains_itself(const struct chunk_id *root, const void *roots,
+					size_t stride, size_t n)
+{
+	const uint8_t *at = roots;
+
+	for (size_t i = 0; i < n; i++, at += stride)
+		if (memcmp(at, root, sizeof(*root)) == 0)
+			return true;
+	return false;
+}
+
 /** Path of a walk: cut it to `n` bytes, then append "/name" (no '/' at the start). 0 or -ENOMEM. */
 struct byte_buf;
 int walk_path_set(struct byte_buf *path, size_t n, const char *name, uint32_t name_n);

@@ -81,6 +81,10 @@ static int push_frame(struct walk *w, const struct chunk_id *root)
 		return log_errno(-ELOOP,
 				 "tree: more than %d directories inside one another at %.200s",
 				 TREE_DEPTH_MAX, (const char *)w->path.data);
+	if (w->n_frames > 0 &&
+	    tree_contains_itself(root, &w->frames->root, sizeof(*w->frames), w->n_frames))
+		return log_errno(-ELOOP, "tree: the directory at %.200s contains itself",
+				 (const char *)w->path.data);
 	if (w->n_frames == w->room) {
 		const uint32_t room = w->room ? w->room * 2 : 32;
 		struct walk_frame *frames = realloc(w->frames, room * sizeof(*frames));

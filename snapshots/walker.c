@@ -773,8 +773,10 @@ static int queue_found(struct worker *w, struct segment *s)
 	for (uint32_t i = 0; i < s->n_items; i++) {
 		struct file_job *job = s->items[i].owns_job ? s->items[i].job : NULL;
 
-		if (!job)
+		if (!job) { /* another name's batch reads it; if that name vanishes, this one must */
+			s->folder->fd_users += s->items[i].job != NULL;
 			continue;
+		}
 		if (!b)
 			b = batch_new(s->folder);
 		if (!b)

@@ -289,6 +289,18 @@ static int pack_in_txn(struct chunk_index *x, MDB_txn *txn, uint32_t pack,
 	return r;
 }
 
+void chunk_index_set_host(struct chunk_index *x, const struct host_id *host)
+{
+	x->host = *host;
+	x->has_host = true;
+}
+
+bool index_pack_serves(const struct chunk_index *x, const struct pack_info *info)
+{
+	return !info->condemned &&
+	       (!x->has_host || memcmp(&info->host, &x->host, sizeof(x->host)) == 0);
+}
+
 int chunk_index_usable(struct chunk_index *x, const struct chunk_id *id)
 {
 	MDB_val key = { .mv_size = INDEX_KEY_BYTES, .mv_data = (void *)(uintptr_t)id->bytes };
@@ -307,7 +319,7 @@ int chunk_index_usable(struct chunk_index *x, const struct chunk_id *id)
 		r = place.shunned ? -ENOENT : pack_in_txn(x, txn, place.pack, &info);
 	}
 	if (r == 0)
-		r = !info.condemned;
+		r = index_pack_serves(x, &info);
 	index_read_end(x, txn);
 	return r == -ENOENT ? 0 : r;
 }

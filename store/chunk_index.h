@@ -70,11 +70,20 @@ CLEANUP_DEFINE(struct chunk_index, chunk_index_close)
 /** Delete the database's files while nobody else has it open (-EBUSY otherwise). */
 int chunk_index_reset(struct io *io);
 
+/**
+ * From now on only packs of this host serve new data: every host's data is
+ * closed in itself. Without it all hosts' do. Call before threads.
+ */
+void chunk_index_set_host(struct chunk_index *x, const struct host_id *host);
+
 /** Returns 0; -ENOENT; -EUCLEAN (damaged value, or two ids with one key: compare full ids on read).
  */
 int chunk_index_get(struct chunk_index *x, const struct chunk_id *id,
 		    struct chunk_place *ret_place);
-/** May new data rely on it? 1 yes, 0 no (unknown, shunned, or its pack is condemned), or -errno. */
+/**
+ * May new data rely on it? 1 yes, 0 no (unknown, shunned, its pack condemned
+ * or another host's), or -errno.
+ */
 int chunk_index_usable(struct chunk_index *x, const struct chunk_id *id);
 int chunk_index_pack(struct chunk_index *x, uint32_t pack, struct pack_info *ret_info);
 /** Number of a pack. Returns 0 or -ENOENT. */
@@ -83,8 +92,9 @@ int chunk_index_find_pack(struct chunk_index *x, const struct pack_id *id, uint3
 /**
  * Enter a durable pack and its table, in as many transactions as needed (the
  * pack's own line goes last, so that a pack that is listed is complete). A key
- * that is there already keeps its place unless that place is shunned or its
- * pack condemned. Returns 0 or -errno; durable on return.
+ * that is there already keeps its place unless that place is shunned, its pack
+ * condemned, or only the new pack is the host's own. Returns 0 or -errno;
+ * durable on return.
  */
 int chunk_index_add_pack(struct chunk_index *x, const struct pack_info *info,
 			 const struct pack_entry *entries, size_t n);
@@ -109,6 +119,22 @@ int chunk_index_condemn(struct chunk_index *x, const struct pack_id *id, bool co
 /** Mark a chunk as not to be relied on (or, with false, as good again). -ENOENT if unknown. */
 int chunk_index_shun(struct chunk_index *x, const struct chunk_id *id, bool shun);
 
+/*
+ * Doubt: whether something that old data relies on may have become unusable. A
+ * generation, kept with the index, moves with every shun, condemnation and
+ * drop, in their own transaction; a new or rebuilt index begins in doubt, since
+ * nothing tells what is missing from it.
+ */
+/** Two equal answers: nothing was shunned, condemned or dropped in between. */
+int chunk_index_generation(struct chunk_index *x, uint32_t *ret_generation);
+/**
+ * Note durably that all that the record `seq` refers to was usable in this
+ * generation. Records that descend from it inherit that while it lasts.
+ */
+int chunk_index_trust(struct chunk_index *x, uint64_t seq, uint32_t generation);
+/** Must what record `seq` refers to be looked up? 1, 0 (trusted), or -errno. */
+int chunk_index_in_doubt(struct chunk_index *x, uint64_t seq);
+
 /** Visit every pack, by number. The visitor may use the index. A non-zero answer ends it. */
 typedef int chunk_index_pack_visitor(void *context, uint32_t number, const struct pack_info *info);
 int chunk_index_each_pack(struct chunk_index *x, chunk_index_pack_visitor *visit, void *context);
@@ -124,6 +150,15 @@ int chunk_index_each_chunk(struct chunk_index *x, chunk_index_chunk_visitor *vis
 #define INDEX_RECORD_BYTES_MAX 16384
 int chunk_index_put_record(struct chunk_index *x, const struct host_id *host, uint64_t seq,
 			   const void *digest, size_t n);
+/* One digest of several. */
+struct index_record {
+	uint64_t seq;
+	const void *digest;
+	size_t n;
+};
+/** Enter several at once: a transaction for each INDEX_BATCH_KEYS. */
+int chunk_index_put_records(struct chunk_index *x, const struct host_id *host,
+			    const struct index_record *records, size_t n);
 int chunk_index_drop_record(struct chunk_index *x, const struct host_id *host, uint64_t seq);
 /** Copies at most `room` bytes. Returns the length, -ENOENT, -EUCLEAN. */
 int64_t chunk_index_get_record(struct chunk_index *x, const struct host_id *host, uint64_t seq,

@@ -29,6 +29,8 @@ struct chunk_index {
 	struct io *io;
 	uint8_t sum_key[16];
 	bool without_locks; /* the folder cannot be written */
+	bool has_host;
+	struct host_id host; /* whose packs serve new data */
 	MDB_env *env;
 	MDB_dbi dbs[DB_COUNT];
 	int users_fd;        /* index/users, locked shared while open */
@@ -80,6 +82,11 @@ void index_number_key(uint8_t to[static 4], uint32_t number);
 /** A number in meta. */
 int index_meta_get(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t *ret_value);
 int index_meta_put(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t value);
+
+/** May chunks in this pack serve new data? */
+bool index_pack_serves(const struct chunk_index *x, const struct pack_info *info);
+/** Move the generation: something became unusable. In the transaction that makes it so. */
+int index_raise_doubt(struct chunk_index *x, MDB_txn *txn);
 
 /**
  * Walk the whole database in a child process, which may crash on what it

@@ -31,30 +31,50 @@ static bool of_host(const MDB_val *key, const struct host_id *host)
 	       memcmp(key->mv_data, host->bytes, HOST_ID_BYTES) == 0;
 }
 
+/* `scratch` holds the largest digest and its checksum. */
+static int put_in_txn(struct chunk_index *x, MDB_txn *txn, const struct host_id *host,
+		      const struct index_record *record, uint8_t *scratch)
+{
+	uint8_t key_bytes[RECORD_KEY_BYTES];
+	MDB_val key = record_key(host, record->seq, key_bytes);
+	MDB_val value = { .mv_size = record->n + INDEX_SUM_BYTES, .mv_data = scratch };
+
+	if (record->n > INDEX_RECORD_BYTES_MAX)
+		return -EFBIG;
+	if (record->n)
+		memcpy(scratch, record->digest, record->n);
+	index_value_seal(x, DB_RECORDS, &key, scratch, record->n);
+	return index_error(mdb_put(txn, x->dbs[DB_RECORDS], &key, &value, 0));
+}
+
+int chunk_index_put_records(struct chunk_index *x, const struct host_id *host,
+			    const struct index_record *records, size_t n)
+{
+	CLEANUP(free_ptr) uint8_t *scratch = malloc(INDEX_RECORD_BYTES_MAX + INDEX_SUM_BYTES);
+	int r = 0;
+
+	if (!scratch)
+		return -ENOMEM;
+	for (size_t from = 0; from < n && r == 0; from += INDEX_BATCH_KEYS) {
+		size_t to = n - from < INDEX_BATCH_KEYS ? n : from + INDEX_BATCH_KEYS;
+		MDB_txn *txn;
+
+		r = index_write_begin(x, &txn);
+		if (r < 0)
+			return r;
+		for (size_t i = from; i < to && r == 0; i++)
+			r = put_in_txn(x, txn, host, &records[i], scratch);
+		r = index_write_end(x, txn, r);
+	}
+	return r;
+}
+
 int chunk_index_put_record(struct chunk_index *x, const struct host_id *host, uint64_t seq,
 			   const void *digest, size_t n)
 {
-	uint8_t key_bytes[RECORD_KEY_BYTES];
-	CLEANUP(free_ptr) uint8_t *bytes = NULL;
-	MDB_val key = record_key(host, seq, key_bytes);
-	MDB_val value = { .mv_size = n + INDEX_SUM_BYTES };
-	MDB_txn *txn;
-	int r;
+	const struct index_record record = { .seq = seq, .digest = digest, .n = n };
 
-	if (n > INDEX_RECORD_BYTES_MAX)
-		return -EFBIG;
-	bytes = malloc(n + INDEX_SUM_BYTES);
-	if (!bytes)
-		return -ENOMEM;
-	if (n)
-		memcpy(bytes, digest, n);
-	index_value_seal(x, DB_RECORDS, &key, bytes, n);
-	value.mv_data = bytes;
-	r = index_write_begin(x, &txn);
-	if (r < 0)
-		return r;
-	r = index_error(mdb_put(txn, x->dbs[DB_RECORDS], &key, &value, 0));
-	return index_write_end(x, txn, r);
+	return chunk_index_put_records(x, host, &record, 1);
 }
 
 int chunk_index_drop_record(struct chunk_index *x, const struct host_id *host, uint64_t seq)

@@ -81,16 +81,35 @@ static int give_numbers(struct adding *a, MDB_txn *txn)
 	return index_meta_put(x, txn, "next_pack", next);
 }
 
-/* Does the place that is there already serve? 1, 0, or -errno. */
+/* The pack of a line that is there: listed, or one of those being entered. 0, -ENOENT, -errno. */
+static int find_pack(struct adding *a, MDB_txn *txn, uint32_t pack, struct pack_info *ret_info)
+{
+	uint8_t number[4];
+	MDB_val key = { .mv_size = sizeof(number), .mv_data = number };
+	MDB_val value;
+	int r;
+
+	index_number_key(number, pack);
+	r = index_lookup(a->x, txn, DB_PACKS, &key, &value);
+	if (r == 0)
+		pack_info_parse(value.mv_data, ret_info);
+	for (size_t i = 0; r == -ENOENT && i < a->n_packs; i++) {
+		if (a->numbers[i] != pack)
+			continue;
+		*ret_info = a->packs[i].info;
+		r = 0;
+	}
+	return r;
+}
+
+/* Does the place that is there already serve, at least as well as one in the pack `own`? 1, 0, or
+ * -errno. */
 static int place_serves(struct adding *a, MDB_txn *txn, const MDB_val *key, const MDB_val *value,
-			uint32_t own_pack)
+			uint32_t own)
 {
 	struct chunk_index *x = a->x;
 	struct chunk_place place;
 	struct pack_info info;
-	uint8_t number[4];
-	MDB_val pack_key = { .mv_size = sizeof(number), .mv_data = number };
-	MDB_val pack_value;
 	int r;
 
 	/* A damaged line is as good as none: it is written anew. */
@@ -98,16 +117,17 @@ static int place_serves(struct adding *a, MDB_txn *txn, const MDB_val *key, cons
 		return 0;
 	chunk_place_parse(value->mv_data, &place);
 	/* A pack that is entered again must not bless what was shunned in it. */
-	if (place.pack == own_pack)
+	if (place.pack == a->numbers[own])
 		return 1;
 	if (place.shunned)
 		return 0;
-	index_number_key(number, place.pack);
-	r = index_lookup(x, txn, DB_PACKS, &pack_key, &pack_value);
+	r = find_pack(a, txn, place.pack, &info);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	pack_info_parse(pack_value.mv_data, &info);
-	return !info.condemned;
+	if (index_pack_serves(x, &info))
+		return 1;
+	/* Another host's is as good as yet another's, but gives way to ours. */
+	return !info.condemned && !index_pack_serves(x, &a->packs[own].info);
 }
 
 static int write_line(struct adding *a, MDB_txn *txn, MDB_cursor *cursor,
@@ -130,7 +150,7 @@ static int write_line(struct adding *a, MDB_txn *txn, MDB_cursor *cursor,
 	r = mdb_cursor_put(cursor, &key, &value, MDB_NOOVERWRITE);
 	if (r != MDB_KEYEXIST)
 		return index_error(r);
-	r = place_serves(a, txn, &key, &value, a->numbers[line->pack]);
+	r = place_serves(a, txn, &key, &value, line->pack);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	value = (MDB_val){ .mv_size = sizeof(bytes), .mv_data = bytes };
@@ -283,6 +303,8 @@ static int drop_pack_lines(struct dropping *d, const struct pack_id *ids, size_t
 		r = index_error(mdb_del(txn, x->dbs[DB_PACKS], &key, NULL));
 		r = r == -ENOENT ? 0 : r;
 	}
+	if (r == 0 && d->n > 0)
+		r = index_raise_doubt(x, txn);
 	return index_write_end(x, txn, r);
 }
 
@@ -353,7 +375,7 @@ int chunk_index_drop_pack(struct chunk_index *x, const struct pack_id *id)
 
 /* ---- flags ---- */
 
-/* Change one bit of a value in place, with its checksum. */
+/* Change one bit of a value in place, with its checksum. 1 when it changed, 0, -errno. */
 static int set_flag(struct chunk_index *x, MDB_txn *txn, enum index_db db, MDB_val *key, size_t at,
 		    bool on)
 {
@@ -369,7 +391,16 @@ static int set_flag(struct chunk_index *x, MDB_txn *txn, enum index_db db, MDB_v
 	bytes[at] = on;
 	index_value_seal(x, db, key, bytes, value.mv_size - INDEX_SUM_BYTES);
 	value.mv_data = bytes;
-	return index_error(mdb_put(txn, x->dbs[db], key, &value, 0));
+	r = index_error(mdb_put(txn, x->dbs[db], key, &value, 0));
+	return r < 0 ? r : 1;
+}
+
+/* A flag was set (1) or not: end its transaction. */
+static int end_flag(struct chunk_index *x, MDB_txn *txn, int r, bool on)
+{
+	if (r == 1)
+		r = on ? index_raise_doubt(x, txn) : 0;
+	return index_write_end(x, txn, r);
 }
 
 int chunk_index_shun(struct chunk_index *x, const struct chunk_id *id, bool shun)
@@ -380,7 +411,7 @@ int chunk_index_shun(struct chunk_index *x, const struct chunk_id *id, bool shun
 
 	if (r < 0)
 		return r;
-	return index_write_end(x, txn, set_flag(x, txn, DB_CHUNKS, &key, 18, shun));
+	return end_flag(x, txn, set_flag(x, txn, DB_CHUNKS, &key, 18, shun), shun);
 }
 
 int chunk_index_condemn(struct chunk_index *x, const struct pack_id *id, bool condemn)
@@ -399,5 +430,77 @@ int chunk_index_condemn(struct chunk_index *x, const struct pack_id *id, bool co
 		key = (MDB_val){ .mv_size = sizeof(number_key), .mv_data = number_key };
 		r = set_flag(x, txn, DB_PACKS, &key, 57, condemn);
 	}
+	return end_flag(x, txn, r, condemn);
+}
+
+/* ---- doubt ---- */
+
+/* Absent in an index that knows of none yet. */
+static int get_or_zero(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t *ret_value)
+{
+	int r = index_meta_get(x, txn, name, ret_value);
+
+	if (r == -ENOENT)
+		*ret_value = 0;
+	return r == -ENOENT ? 0 : r;
+}
+
+int index_raise_doubt(struct chunk_index *x, MDB_txn *txn)
+{
+	uint32_t generation;
+	int r = get_or_zero(x, txn, "generation", &generation);
+
+	return r < 0 ? r : index_meta_put(x, txn, "generation", generation + 1);
+}
+
+int chunk_index_generation(struct chunk_index *x, uint32_t *ret_generation)
+{
+	uint32_t generation;
+	MDB_txn *txn;
+	int r = index_read_begin(x, &txn);
+
+	if (r < 0)
+		return r;
+	r = get_or_zero(x, txn, "generation", &generation);
+	index_read_end(x, txn);
+	if (r == 0)
+		*ret_generation = generation;
+	return r;
+}
+
+int chunk_index_trust(struct chunk_index *x, uint64_t seq, uint32_t generation)
+{
+	MDB_txn *txn;
+	int r;
+
+	/* Lines of meta hold 32 bits; a snapshot a second reaches that in 136 years. */
+	if (seq == 0 || seq > UINT32_MAX)
+		return -ERANGE;
+	r = index_write_begin(x, &txn);
+	if (r < 0)
+		return r;
+	r = index_meta_put(x, txn, "trusted_generation", generation);
+	if (r == 0)
+		r = index_meta_put(x, txn, "trusted_seq", (uint32_t)seq);
 	return index_write_end(x, txn, r);
+}
+
+int chunk_index_in_doubt(struct chunk_index *x, uint64_t seq)
+{
+	uint32_t generation = 0, trusted = 0, trusted_seq = 0;
+	MDB_txn *txn;
+	int r = index_read_begin(x, &txn);
+
+	if (r < 0)
+		return r;
+	r = get_or_zero(x, txn, "generation", &generation);
+	if (r == 0)
+		r = get_or_zero(x, txn, "trusted_generation", &trusted);
+	if (r == 0)
+		r = get_or_zero(x, txn, "trusted_seq", &trusted_seq);
+	index_read_end(x, txn);
+	if (r < 0)
+		return r;
+	/* An older record than the trusted one: newer ones were forgotten since. */
+	return trusted_seq == 0 || trusted != generation || seq < trusted_seq;
 }

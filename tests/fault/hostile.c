@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/fault/hostile.h"
 
-
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -200,10 +199,11 @@ void raw_child(struct raw_node *inner, const char *name, const struct chunk_id *
 struct chunk_id hostile_good_file(struct hostile *h, struct raw_node *leaf, const char *name)
 {
 	static const char bytes[] = "these bytes are as they were\n";
-	const struct chunk_id id = hostile_put(h, OBJECT_DATA, bytes, sizeof(bytes) - 1);
 
-	raw_file(leaf, name, &id, sizeof(bytes) - 1);
-	return id;
+	if (chunk_id_is_zero(&h->good))
+		h->good = hostile_put(h, OBJECT_DATA, bytes, sizeof(bytes) - 1);
+	raw_file(leaf, name, &h->good, sizeof(bytes) - 1);
+	return h->good;
 }
 
 struct chunk_id hostile_at_path(struct hostile *h, const char *path, const struct chunk_id *tree)

@@ -16,6 +16,7 @@ struct hostile {
 	struct pack_context context;
 	struct id_hasher *hashers[OBJECT_TYPE_MAX + 1];
 	struct pack_writer *pack;
+	struct chunk_id good; /* of the good file's bytes; zero: not put yet */
 	bool unlisted; /* packs are not entered into the index */
 };
 
