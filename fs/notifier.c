@@ -21,6 +21,7 @@
 #define NS_PER_MS 1000000
 #define POLL_MS 2000          /* without inotify */
 #define WATCHED_POLL_MS 60000 /* with it: for clocks that jump */
+#define READERS_SECONDS 60
 #define KICK_MS 20
 #define JOIN_SECONDS 3
 #define WATCH_EVENTS (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
@@ -33,7 +34,8 @@ struct notifier {
 	int wake;             /* eventfd: something to stop for */
 	int inotify;          /* -1: poll only */
 	bool watches_host;
-	uint64_t version; /* of the view, when the kernel was last told */
+	time_t readers_at; /* monotonic: when dead readers were last cleared */
+	uint64_t version;  /* of the view, when the kernel was last told */
 	char day[16];
 	uint32_t *days; /* what the kernel may know of listed days */
 	size_t n_days;
@@ -103,6 +105,18 @@ static void look(struct notifier *n)
 	tell(n);
 }
 
+/* Readers that were killed hold old pages of the index, and their slots, for ever otherwise. */
+static void clear_dead_readers(struct notifier *n)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec - n->readers_at < READERS_SECONDS)
+		return;
+	n->readers_at = now.tv_sec;
+	chunk_index_clear_dead_readers(store_index(timeline_store(n->view->timeline)));
+}
+
 /* ---- waiting ---- */
 
 static void watch(struct notifier *n)
@@ -153,6 +167,7 @@ static void watch_until_stopped(struct notifier *n)
 		(void)poll(fds, 2, wait_ms(n));
 		if (atomic_load(&n->stop))
 			return;
+		clear_dead_readers(n);
 		drain(n);
 		watch(n); /* before looking: what comes later wakes us */
 		look(n);

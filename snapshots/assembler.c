@@ -77,12 +77,12 @@ static void note_small(struct capture *c, const struct tree_entry *e)
 			     k->extents[0].offset);
 }
 
-/* The name by which a hard link was to be read is gone: read it by this one. */
+/* The name by which a hard link was to be read is gone, or another file's: read it by this one. */
 static int read_by_own_name(struct capture *c, struct segment *s, struct item *item)
 {
 	struct file_job *gone = item->job;
-	struct file_job *job = file_job_new(c, s->folder, item->entry.name, &item->entry,
-					    gone->device, item->old);
+	struct file_job *job =
+		file_job_new(c, s->folder, item->entry.name, &item->entry, gone->device, item->old);
 	struct batch *b = job ? batch_new(s->folder) : NULL;
 
 	if (!b) {
@@ -110,7 +110,7 @@ static int assemble_file(struct capture *c, struct segment *s, struct item *item
 
 	finish_job(c, item->job);
 	if (!item->owns_job) {
-		if (item->job->outcome == JOB_VANISHED)
+		if (item->job->outcome == JOB_VANISHED || item->job->seen.ino != item->entry.ino)
 			r = read_by_own_name(c, s, item);
 		LOCK_SCOPE(&c->lock);
 		folder_release_fd(s->folder);

@@ -432,7 +432,6 @@ static int capture_init(struct capture *c, struct timeline *t, const struct capt
 	c->small_max = store_config(s)->chunks.min;
 	if (c->small_max > HOLE_BYTES_MIN)
 		c->small_max = HOLE_BYTES_MIN;
-	c->check_chunks = true;
 	c->folders_max = raise_open_files();
 	if (stat(io_real_path(store_io(s)), &st) == 0) {
 		c->repository_device = st.st_dev;
@@ -479,10 +478,30 @@ static void fill_result(struct capture *c, const struct captured_set *set,
 		ret->n_absent += set->sources[i].result.state == SOURCE_ABSENT;
 }
 
+/* Another attempt counts, and fails, on its own. */
+static void begin_attempt(struct capture *c)
+{
+	struct capture_progress *p = c->progress;
+
+	atomic_store(&p->files, 0);
+	atomic_store(&p->directories, 0);
+	atomic_store(&p->others, 0);
+	atomic_store(&p->bytes, 0);
+	atomic_store(&p->files_read, 0);
+	atomic_store(&p->bytes_read, 0);
+	atomic_store(&p->errors, 0);
+	LOCK_SCOPE(&c->lock);
+	c->errors = 0;
+	c->failure = 0;
+}
+
 /* One attempt: -ESTALE when another process has changed what this one relied on. */
 static int capture_once(struct capture *c, struct captured_set *set, struct capture_result *ret)
 {
-	int r = captured_set_begin(set, c);
+	int r;
+
+	begin_attempt(c);
+	r = captured_set_begin(set, c);
 
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
 		r = capture_source_run(c, &set->sources[i]);

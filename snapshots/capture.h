@@ -42,9 +42,11 @@ struct capture_options {
 	size_t n_sources; /* 0: every source of the newest record */
 	const char *const *tags;
 	size_t n_tags;
-	const char *reason;                /* "manual" */
-	const volatile bool *cancel;       /* may be NULL */
-	struct capture_progress *progress; /* may be NULL */
+	const char *reason;          /* "manual" */
+	const volatile bool *cancel; /* may be NULL */
+	/* May be NULL. Begins again at 0 when the capture has to: another process took away what
+	 * it relied on. Problems are then told again. */
+	struct capture_progress *progress;
 	/* An object that could not be captured as it is, for people; never NULL-pathed. May be
 	 * NULL. */
 	void (*problem)(void *context, const char *path, const char *what, int error);

@@ -185,12 +185,14 @@ struct capture {
 	struct capture_progress own_progress;
 	struct capture_progress *progress;
 	size_t folders_max; /* open ahead at most */
-	size_t small_max; /* files shorter than this go into bundles */
+	size_t small_max;   /* files shorter than this go into bundles */
 	dev_t repository_device;
 	ino_t repository_inode;
 	dev_t *skipped_devices; /* yore mounts */
 	size_t n_skipped_devices;
-	bool check_chunks; /* some chunks are not to be relied on: look at each */
+	bool check_chunks;      /* some chunks may not be relied on: look at each */
+	uint32_t generation;    /* of the index, when this attempt began */
+	atomic_bool unverified; /* something was kept whose chunks nobody looked at */
 
 	/* of the source being captured; constant while its threads work */
 	const char *source_path;

@@ -97,6 +97,7 @@ static int read_head(struct captured_set *set, struct capture *c)
 	if (r < 0)
 		return r;
 	set->has_head = true;
+	set->seq = info.seq;
 	set->hold = timeline_hold(c->timeline, info.seq);
 	if (set->hold < 0 && set->hold != -EROFS && set->hold != -EACCES)
 		return set->hold;
@@ -111,11 +112,28 @@ static int read_head(struct captured_set *set, struct capture *c)
 	return 0;
 }
 
+/* The generation first: what becomes unusable from here on is seen at the commit. */
+static int begin_generation(struct captured_set *set, struct capture *c)
+{
+	int r = chunk_index_generation(store_index(c->store), &c->generation);
+
+	if (r == 0)
+		r = chunk_index_in_doubt(store_index(c->store), set->has_head ? set->seq : 0);
+	if (r < 0)
+		return r;
+	c->check_chunks = r == 1;
+	atomic_store(&c->unverified, false);
+	return 0;
+}
+
 int captured_set_begin(struct captured_set *set, struct capture *c)
 {
 	const struct capture_options *o = c->options;
 	size_t room;
 	int r = read_head(set, c);
+
+	if (r == 0)
+		r = begin_generation(set, c);
 
 	c->n_devices = 0;
 	set->io = store_io(c->store);
@@ -377,6 +395,37 @@ static int fill_packs(struct record *record, struct capture *c)
 	return 0;
 }
 
+/*
+ * Is all that was relied on still there? Which chunks those are nobody has
+ * written down: whatever became unusable since the beginning may be one. What
+ * is captured again costs little: its data is stored by now.
+ */
+static int check_generation(struct capture *c)
+{
+	uint32_t generation;
+	int r = chunk_index_generation(store_index(c->store), &generation);
+
+	if (r < 0 || generation == c->generation)
+		return r;
+	log_info("objects that this snapshot may rely on became unusable: capturing again");
+	return -ESTALE;
+}
+
+/* Was every source of the head looked at, in a run that looked every chunk up? */
+static bool all_verified(struct capture *c, const struct captured_set *set,
+			 const struct record *head)
+{
+	if (!c->check_chunks || atomic_load(&c->unverified))
+		return false;
+	for (size_t i = 0; i < set->n; i++)
+		if (!set->sources[i].removed && set->sources[i].result.state != SOURCE_PRESENT)
+			return false;
+	for (size_t i = 0; head && i < head->n_sources; i++)
+		if (!find_captured(set, head->sources[i].path))
+			return false;
+	return true;
+}
+
 /* Everything between taking the commit lock and dropping it. */
 static int commit_locked(struct capture *c, struct captured_set *set, struct record *record,
 			 struct snapshot_info *ret_info)
@@ -397,6 +446,8 @@ static int commit_locked(struct capture *c, struct captured_set *set, struct rec
 		h = &head;
 	r = merge_file_systems(record, h, c);
 	if (r == 0)
+		r = check_generation(c);
+	if (r == 0)
 		r = build_root(c, set, h, &root);
 	if (r == 0)
 		r = merge_sources(record, h, set);
@@ -412,7 +463,11 @@ static int commit_locked(struct capture *c, struct captured_set *set, struct rec
 	record->time_ns = record_moment(set, h);
 	record->root_n = root.n;
 	record->root = STEAL(root.data);
-	return timeline_append(c->timeline, record, ret_info);
+	r = timeline_append(c->timeline, record, ret_info);
+	/* Only so that the next capture need not look every chunk up: no failure of this one. */
+	if (r == 0 && all_verified(c, set, h))
+		(void)chunk_index_trust(store_index(c->store), ret_info->seq, c->generation);
+	return r;
 }
 
 int commit_snapshot(struct capture *c, struct captured_set *set, struct snapshot_info *ret_info)

@@ -28,6 +28,7 @@ struct captured_set {
 	size_t n;
 	struct record head;
 	bool has_head;
+	uint64_t seq; /* head's */
 	struct io *io;
 	int hold; /* keeps the head record from being forgotten */
 };
@@ -43,7 +44,8 @@ void captured_set_done(struct captured_set *set);
 /**
  * Under the commit lock: graft, make everything durable, write the record.
  * Returns 0; -ESTALE when another process gave one of our file system numbers
- * to another file system meanwhile: capture again; -errno: nothing committed.
+ * to another file system meanwhile, or a chunk that this capture may rely on
+ * became unusable: capture again; -errno: nothing committed.
  */
 int commit_snapshot(struct capture *c, struct captured_set *set, struct snapshot_info *ret_info);
 

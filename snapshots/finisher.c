@@ -51,6 +51,7 @@ static void keep_last_file(struct capture *c, struct segment *s, struct item *it
 	item->entry.content = *item->old;
 	item->entry.size = item->old->length;
 	item->entry.flags |= ENTRY_UNREADABLE;
+	atomic_store(&c->unverified, true);
 }
 
 static int complete_file(struct capture *c, struct segment *s, struct item *item,
@@ -77,7 +78,7 @@ static int complete_file(struct capture *c, struct segment *s, struct item *item
 	return r;
 }
 
-static void complete_folder(struct item *item)
+static void complete_folder(struct capture *c, struct item *item)
 {
 	struct folder *f = item->child;
 	struct tree_entry *e = &item->entry;
@@ -94,6 +95,7 @@ static void complete_folder(struct item *item)
 		*e = f->old;
 		e->xattrs = f->old_xattrs;
 		e->flags |= ENTRY_UNREADABLE;
+		atomic_store(&c->unverified, true);
 	} else {
 		e->flags |= ENTRY_UNREADABLE;
 	}
@@ -124,7 +126,7 @@ static int finish_item(struct capture *c, struct segment *s, struct item *item)
 	if (item->kind == ITEM_FILE)
 		r = complete_file(c, s, item, &room);
 	else if (item->kind == ITEM_FOLDER)
-		complete_folder(item);
+		complete_folder(c, item);
 	if (r == 0 && item->kind != ITEM_GONE)
 		r = move_large_xattrs(c, &item->entry, &xattrs);
 	if (r == 0 && item->kind != ITEM_GONE && s->folder->parent)

@@ -9,6 +9,8 @@
 
 /* A folder changed this shortly before it was listed may change again under the same mtime. */
 #define RACY_NS 50000000
+/* Digests entered into the index by one call. */
+#define FRESH_BYTES_MAX MIB(4)
 
 /* A record file that is there. */
 struct listed {
@@ -31,8 +33,18 @@ struct sync {
 	size_t n_ranges, ranges_room;
 	uint64_t *drops; /* in the index, but the file is gone */
 	size_t n_drops, drops_room;
-	bool unsorted; /* entries were appended out of order */
+	bool unsorted;              /* entries were appended out of order */
+	struct index_record *fresh; /* digests read just now, for one transaction; owns them */
+	size_t n_fresh, fresh_room, fresh_bytes;
 };
+
+static void free_fresh(struct sync *s)
+{
+	for (size_t i = 0; i < s->n_fresh; i++)
+		free((void *)(uintptr_t)s->fresh[i].digest);
+	s->n_fresh = 0;
+	s->fresh_bytes = 0;
+}
 
 static void sync_done(struct sync *s)
 {
@@ -40,6 +52,8 @@ static void sync_done(struct sync *s)
 	free(s->entries);
 	free(s->ranges);
 	free(s->drops);
+	free_fresh(s);
+	free(s->fresh);
 }
 
 int timeline_grow(void *array, size_t n, size_t *room, size_t element)
@@ -293,12 +307,12 @@ struct kept_digest *timeline_kept(struct timeline *t, uint64_t seq)
 	return NULL;
 }
 
-static int keep_digest(struct timeline *t, uint64_t seq, const struct byte_buf *digest)
+static int keep_digest(struct timeline *t, uint64_t seq, const void *data, size_t n)
 {
 	struct kept_digest *grown;
 	uint8_t *copy;
 
-	copy = malloc(digest->n);
+	copy = malloc(n);
 	if (!copy)
 		return -ENOMEM;
 	/* Read-only repositories aside there is none or one: growing by one is enough. */
@@ -307,23 +321,61 @@ static int keep_digest(struct timeline *t, uint64_t seq, const struct byte_buf *
 		free(copy);
 		return -ENOMEM;
 	}
-	memcpy(copy, digest->data, digest->n);
+	memcpy(copy, data, n);
 	t->kept = grown;
-	t->kept[t->n_kept++] = (struct kept_digest){ seq, copy, digest->n };
+	t->kept[t->n_kept++] = (struct kept_digest){ seq, copy, n };
 	return 0;
 }
 
-int timeline_put_digest(struct timeline *t, uint64_t seq, const struct byte_buf *digest)
+/* Put digests into the index in one transaction, or keep them in memory when that fails. */
+static int put_digests(struct timeline *t, const struct index_record *records, size_t n)
 {
-	int r = chunk_index_put_record(store_index(t->store), &t->host, seq, digest->data,
-				       digest->n);
+	int r = chunk_index_put_records(store_index(t->store), &t->host, records, n);
 
 	if (r == 0)
 		return 0;
 	if (r != -EROFS && r != -EACCES)
-		(void)log_errno(r, "%s: cannot enter number %" PRIu64 " into the index", t->folder,
-				seq);
-	return keep_digest(t, seq, digest);
+		(void)log_errno(r,
+				"%s: cannot enter number %" PRIu64 " and %zu more into the index",
+				t->folder, records[0].seq, n - 1);
+	r = 0;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = keep_digest(t, records[i].seq, records[i].digest, records[i].n);
+	return r;
+}
+
+int timeline_put_digest(struct timeline *t, uint64_t seq, const struct byte_buf *digest)
+{
+	const struct index_record record = { .seq = seq, .digest = digest->data, .n = digest->n };
+
+	return put_digests(t, &record, 1);
+}
+
+static int flush_fresh(struct sync *s)
+{
+	int r = s->n_fresh > 0 ? put_digests(s->t, s->fresh, s->n_fresh) : 0;
+
+	free_fresh(s);
+	return r;
+}
+
+/* Gather a digest: a transaction for each of thousands of records would take minutes. */
+static int add_fresh(struct sync *s, uint64_t seq, const struct byte_buf *digest)
+{
+	void *copy;
+	int r = timeline_grow(&s->fresh, s->n_fresh, &s->fresh_room, sizeof(*s->fresh));
+
+	if (r < 0)
+		return r;
+	copy = malloc(digest->n);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, digest->data, digest->n);
+	s->fresh[s->n_fresh++] =
+		(struct index_record){ .seq = seq, .digest = copy, .n = digest->n };
+	s->fresh_bytes += digest->n;
+	return s->n_fresh == INDEX_BATCH_KEYS || s->fresh_bytes >= FRESH_BYTES_MAX ? flush_fresh(s)
+										   : 0;
 }
 
 static bool is_bad(const struct timeline *t, const struct record_id *id)
@@ -362,7 +414,7 @@ static int enter(struct sync *s, struct listed *name, struct byte_buf *digest)
 					s->t->folder, name->seq);
 	}
 	if (r == 0)
-		r = timeline_put_digest(s->t, name->seq, digest);
+		r = add_fresh(s, name->seq, digest);
 	if (r == 0)
 		r = note_digest(s, name, digest->data, digest->n);
 	if (r == -ENOMEM)
@@ -415,7 +467,7 @@ static int enter_missing(struct sync *s)
 		if (end - i > 1)
 			name_rivals(s, i, end);
 	}
-	return 0;
+	return flush_fresh(s);
 }
 
 /* ---- what was forgotten, and whether every gap is explained ---- */

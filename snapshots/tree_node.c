@@ -265,9 +265,12 @@ size_t node_builder_bytes(const struct node_builder *b)
 
 static bool name_follows(const struct node_builder *b, const char *name, uint32_t n)
 {
-	const uint8_t *last = b->body.data + b->last;
+	const uint8_t *last;
 
-	return b->count == 0 || name_compare((const char *)last + 1, last[0], name, n) < 0;
+	if (b->count == 0)
+		return true;
+	last = b->body.data + b->last;
+	return name_compare((const char *)last + 1, last[0], name, n) < 0;
 }
 
 /* Take the bytes up to `end` (NULL: it failed) as the next item, or leave everything as it was. */

@@ -511,22 +511,38 @@ static int keep_old_parts(struct arena *a, struct tree_entry *e)
 	return ok ? 0 : -ENOMEM;
 }
 
-/* May an unchanged file's chunks still be relied on? Those of long lists are asked one by one too.
- */
-static bool content_usable(struct worker *w, const struct content *k)
+static bool chunk_usable(struct worker *w, const struct chunk_id *id)
 {
+	return store_writer_has(w->capture->writer, id) == 1;
+}
+
+/* May what an unchanged file lies in still be relied on? The pieces of long lists are asked one by
+ * one too. */
+static bool content_usable(struct worker *w, const struct tree_entry *e)
+{
+	const struct content *k = &e->content;
+	struct chunk_id xattrs;
 	struct piece_view v;
+	bool usable = true;
 	int r;
 
-	if (!w->capture->check_chunks || k->form == CONTENT_EMPTY)
+	if (!w->capture->check_chunks)
 		return true;
-	r = content_reader_set(w->old_content, k);
-	while (r == 0 && (r = content_reader_next(w->old_content, &v)) == 1) {
-		r = 0;
-		for (uint32_t i = 0; i < v.piece.n_extents && r == 0; i++)
-			r = store_writer_has(w->capture->writer, &v.extents[i].chunk) == 1 ? 0 : -1;
+	if (e->flags & ENTRY_XATTRS_CHUNK) {
+		memcpy(xattrs.bytes, e->xattrs, sizeof(xattrs.bytes));
+		usable = chunk_usable(w, &xattrs);
 	}
-	return r == 0;
+	if (k->form == CONTENT_EMPTY || !usable)
+		return usable;
+	if (k->form == CONTENT_LIST && !chunk_usable(w, &k->list))
+		return false;
+	r = content_reader_set(w->old_content, k);
+	while (r == 0 && usable && (r = content_reader_next(w->old_content, &v)) == 1) {
+		r = 0;
+		for (uint32_t i = 0; i < v.piece.n_extents && usable; i++)
+			usable = chunk_usable(w, &v.extents[i].chunk);
+	}
+	return r == 0 && usable;
 }
 
 /* Attributes of what is neither folder nor regular file, through an O_PATH descriptor. */
@@ -602,7 +618,7 @@ static int scan_file(struct worker *w, struct segment *s, struct item *item, con
 	const struct content *old_content = NULL;
 
 	if (old && S_ISREG(old->mode) && entry_unchanged(c, &item->entry, old) &&
-	    content_usable(w, &old->content)) {
+	    content_usable(w, old)) {
 		const char *name = item->entry.name;
 		uint32_t name_n = item->entry.name_n;
 
@@ -713,6 +729,7 @@ static int keep_last(struct worker *w, struct segment *s, struct item *item,
 	item->entry.name_n = name_n;
 	item->entry.flags |= ENTRY_UNREADABLE;
 	item->kind = ITEM_DONE;
+	atomic_store(&w->capture->unverified, true);
 	return keep_old_parts(&s->arena, &item->entry);
 }
 
@@ -773,7 +790,8 @@ static int queue_found(struct worker *w, struct segment *s)
 	for (uint32_t i = 0; i < s->n_items; i++) {
 		struct file_job *job = s->items[i].owns_job ? s->items[i].job : NULL;
 
-		if (!job) { /* another name's batch reads it; if that name vanishes, this one must */
+		if (!job) { /* another name's batch reads it; if that name vanishes, this one must
+			     */
 			s->folder->fd_users += s->items[i].job != NULL;
 			continue;
 		}

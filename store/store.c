@@ -5,9 +5,20 @@
 #include "store/base/log.h"
 #include "store/store_internal.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PRIVATE_PREFIX "yore-index-"
+#define PRIVATE_PATH_BYTES PATH_MAX
+#define PRIVATE_SECONDS_NEW 3600
 
 static const enum key_purpose id_keys[OBJECT_TYPE_MAX + 1] = {
 	[OBJECT_DATA] = KEY_DATA_ID, [OBJECT_TREE] = KEY_TREE_ID, [OBJECT_LIST] = KEY_LIST_ID
@@ -100,17 +111,28 @@ static void index_sum_key(const struct store *s, uint8_t to[static KEY_BYTES])
 	crypto_derive(key_ring_get(s->keys, KEY_PLACEMENT), "yoreindx", 1, to);
 }
 
+/* Only this host's packs serve new data, from the first line that is entered. */
+static int open_index(struct store *s, struct io *io, const uint8_t sum_key[static 16],
+		      enum index_open mode)
+{
+	int r = chunk_index_open(io, sum_key, mode, &s->index);
+
+	if (r >= 0)
+		chunk_index_set_host(s->index, &s->context.host);
+	return r;
+}
+
 /* Open it in a folder that can be written; what is damaged is made anew. */
 static int open_writable_index(struct store *s, struct io *io, const uint8_t sum_key[static 16])
 {
 	struct store_rebuild_result result;
-	int r = chunk_index_open(io, sum_key, INDEX_READ_WRITE, &s->index);
+	int r = open_index(s, io, sum_key, INDEX_READ_WRITE);
 
 	if (r == -EUCLEAN) {
 		log_warning("index: building it anew from the packs");
 		r = chunk_index_reset(io);
 		if (r == 0)
-			r = chunk_index_open(io, sum_key, INDEX_READ_WRITE, &s->index);
+			r = open_index(s, io, sum_key, INDEX_READ_WRITE);
 	}
 	if (r != 1)
 		return r;
@@ -118,23 +140,99 @@ static int open_writable_index(struct store *s, struct io *io, const uint8_t sum
 	return r < 0 ? r : chunk_index_filled(s->index);
 }
 
-static int make_private_folder(char to[static 300])
+/* The folder is ours, outside the repository, and holds what chunk_index made. */
+static void remove_private_folder(const char *path)
 {
-	const char *cache = getenv("XDG_CACHE_HOME");
-	const char *places[] = { cache && cache[0] == '/' ? cache : "/tmp", "/tmp", "/dev/shm" };
+	static const char *const files[] = { "index/data.mdb", "index/lock.mdb", "index/clean",
+					     "index/users" };
+	static const char *const inner[] = { "index", "tmp", "" };
+	char full[PRIVATE_PATH_BYTES + 32];
 
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		if (snprintf(to, 300, "%s/yore-index-XXXXXX", places[i]) >= 300)
-			continue;
-		if (mkdtemp(to))
-			return 0;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		(void)snprintf(full, sizeof(full), "%s/%s", path, files[i]);
+		(void)unlink(full);
 	}
-	return -errno;
+	for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
+		(void)snprintf(full, sizeof(full), "%s/%s", path, inner[i]);
+		(void)rmdir(full);
+	}
+}
+
+/* Is it of a process that is gone? A living one holds the lock; a very new one may not yet. */
+static bool private_folder_dead(const char *path)
+{
+	CLEANUP(close_fd_ptr) int fd = -1;
+	char users[PRIVATE_PATH_BYTES + 32];
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    time(NULL) - st.st_mtim.tv_sec < PRIVATE_SECONDS_NEW)
+		return false;
+	(void)snprintf(users, sizeof(users), "%s/index/users", path);
+	fd = open(users, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+static void remove_dead_private_folders(const char *place)
+{
+	char path[PRIVATE_PATH_BYTES];
+	DIR *folder = opendir(place);
+	struct dirent *d;
+
+	while (folder && (d = readdir(folder))) {
+		if (strncmp(d->d_name, PRIVATE_PREFIX, strlen(PRIVATE_PREFIX)) != 0 ||
+		    (size_t)snprintf(path, sizeof(path), "%s/%s", place, d->d_name) >= sizeof(path))
+			continue;
+		if (private_folder_dead(path))
+			remove_private_folder(path);
+	}
+	if (folder)
+		(void)closedir(folder);
+}
+
+/* Make a folder of our own inside `base`/`below`, which are made too. */
+static int make_private_folder_in(const char *base, const char *below,
+				  char to[static PRIVATE_PATH_BYTES])
+{
+	char place[PRIVATE_PATH_BYTES];
+
+	if (!base || base[0] != '/')
+		return -ENOENT;
+	if ((size_t)snprintf(place, sizeof(place), "%s%s", base, below) >= sizeof(place))
+		return -ENAMETOOLONG;
+	/* From the base on: what leads to it is the user's to make. */
+	for (size_t i = strlen(base); i <= strlen(base) + strlen(below); i++) {
+		char end = place[i];
+
+		if (end != '/' && end != '\0')
+			continue;
+		place[i] = '\0';
+		(void)mkdir(place, 0700);
+		place[i] = end;
+	}
+	remove_dead_private_folders(place);
+	if (snprintf(to, PRIVATE_PATH_BYTES, "%s/" PRIVATE_PREFIX "XXXXXX", place) >=
+	    PRIVATE_PATH_BYTES)
+		return -ENAMETOOLONG;
+	return mkdtemp(to) ? 0 : -errno;
+}
+
+static int make_private_folder(char to[static PRIVATE_PATH_BYTES])
+{
+	int r = make_private_folder_in(getenv("YORE_CACHE_DIR"), "", to);
+
+	if (r < 0)
+		r = make_private_folder_in(getenv("XDG_CACHE_HOME"), "/yore", to);
+	if (r < 0)
+		r = make_private_folder_in(getenv("HOME"), "/.cache/yore", to);
+	if (r < 0)
+		r = make_private_folder_in("/tmp", "", to);
+	return r < 0 ? make_private_folder_in("/dev/shm", "", to) : r;
 }
 
 static int open_private_index(struct store *s, const uint8_t sum_key[static 16])
 {
-	char path[300];
+	char path[PRIVATE_PATH_BYTES];
 	int r = make_private_folder(path);
 
 	if (r < 0)
@@ -161,29 +259,11 @@ int store_open_index(struct store *s)
 		return r;
 	chunk_index_close(STEAL(s->index));
 	if (r == -EROFS || r == -EACCES || r == -EPERM) {
-		r = chunk_index_open(s->io, sum_key, INDEX_READ_ONLY, &s->index);
+		r = open_index(s, s->io, sum_key, INDEX_READ_ONLY);
 		if (r >= 0)
 			return r;
 	}
 	return open_private_index(s, sum_key);
-}
-
-/* The folder is ours, outside the repository, and holds what chunk_index made. */
-static void remove_private_folder(const char *path)
-{
-	static const char *const files[] = { "index/data.mdb", "index/lock.mdb", "index/clean",
-					     "index/users" };
-	static const char *const inner[] = { "index", "tmp", "" };
-	char full[400];
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		(void)snprintf(full, sizeof(full), "%s/%s", path, files[i]);
-		(void)unlink(full);
-	}
-	for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
-		(void)snprintf(full, sizeof(full), "%s/%s", path, inner[i]);
-		(void)rmdir(full);
-	}
 }
 
 void store_close_index(struct store *s)

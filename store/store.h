@@ -73,8 +73,10 @@ enum store_mode { STORE_READ_WRITE, STORE_READ_ONLY };
  * store's life. Loads the host id of this machine (and makes one: local/host,
  * bound to a hash of the machine id; if the machine differs, a new id is taken
  * and said so). STORE_READ_ONLY works on a read-only file system, with a
- * private index in memory-backed or cache storage when index/ cannot be
- * written. Returns 0, -EROFS, -ENOSPC, -EUCLEAN, ...
+ * private index when index/ cannot be written, in the first place that takes
+ * one: $YORE_CACHE_DIR, $XDG_CACHE_HOME/yore, ~/.cache/yore, /tmp, /dev/shm;
+ * removed at the end, or by the next one if this process dies. Returns 0, -EROFS, -ENOSPC,
+ * -EUCLEAN, ...
  */
 int store_open(struct io *io, const struct key_ring *ring, enum store_mode mode,
 	       struct store **ret_store);

@@ -502,7 +502,7 @@ int store_writer_new(struct store *s, struct store_writer **ret_writer)
 	if (r < 0)
 		return r;
 	w->durable_runs = true;
-	r = start_thread(&w->sealing, "yore-seal", run_sealing, w);
+	r = start_thread(&w->sealing, "yore-append", run_sealing, w);
 	if (r < 0)
 		return r;
 	w->sealing_runs = true;
