@@ -232,8 +232,8 @@ static int begin_root(struct capture *c, const struct record *head, struct byte_
 	return r < 0 ? r : tree_entry_encode(root, &e);
 }
 
-static int build_root(struct capture *c, const struct captured_set *set, const struct record *head,
-		      struct byte_buf *root)
+static int build_root_on(struct capture *c, const struct captured_set *set,
+			 const struct record *head, struct byte_buf *root)
 {
 	CLEANUP(tree_reader_free_ptr) struct tree_reader *reader = NULL;
 	CLEANUP(tree_writer_free_ptr) struct tree_writer *writer = NULL;
@@ -254,6 +254,42 @@ static int build_root(struct capture *c, const struct captured_set *set, const s
 			r = store_writer_finish(c->writer);
 	}
 	return r;
+}
+
+static const struct captured_source *find_captured(const struct captured_set *set, const char *path)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->sources[i].result.path, path) == 0)
+			return &set->sources[i];
+	return NULL;
+}
+
+/* Does this run say all there is to say of the head's sources? */
+static bool replaces_all(const struct captured_set *set, const struct record *head)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (!set->sources[i].removed && set->sources[i].result.state != SOURCE_PRESENT)
+			return false;
+	for (size_t i = 0; head && i < head->n_sources; i++)
+		if (!find_captured(set, head->sources[i].path))
+			return false;
+	return true;
+}
+
+/* A head whose folders cannot be read any more must not end protection. */
+static int build_root(struct capture *c, const struct captured_set *set, const struct record *head,
+		      struct byte_buf *root)
+{
+	int r = build_root_on(c, set, head, root);
+
+	if (!head || (r != -ENOENT && r != -EBADMSG && r != -EUCLEAN))
+		return r;
+	if (!replaces_all(set, head))
+		return log_errno(-EBADMSG, "folders of the newest snapshot are lost; take one of "
+					   "everything: 'yore snapshot' without a path");
+	log_warning("folders of the newest snapshot are lost; this one is made without them");
+	byte_buf_clear(root);
+	return build_root_on(c, set, NULL, root);
 }
 
 /* ---- the record ---- */
@@ -298,14 +334,6 @@ static int copy_source(struct record *record, const struct record_source *from)
 	record->others += to->others;
 	record->bytes += to->bytes;
 	return 0;
-}
-
-static const struct captured_source *find_captured(const struct captured_set *set, const char *path)
-{
-	for (size_t i = 0; i < set->n; i++)
-		if (strcmp(set->sources[i].result.path, path) == 0)
-			return &set->sources[i];
-	return NULL;
 }
 
 static int order_record_sources(const void *a, const void *b)
@@ -411,21 +439,6 @@ static int check_generation(struct capture *c)
 	return -ESTALE;
 }
 
-/* Was every source of the head looked at, in a run that looked every chunk up? */
-static bool all_verified(struct capture *c, const struct captured_set *set,
-			 const struct record *head)
-{
-	if (!c->check_chunks || atomic_load(&c->unverified))
-		return false;
-	for (size_t i = 0; i < set->n; i++)
-		if (!set->sources[i].removed && set->sources[i].result.state != SOURCE_PRESENT)
-			return false;
-	for (size_t i = 0; head && i < head->n_sources; i++)
-		if (!find_captured(set, head->sources[i].path))
-			return false;
-	return true;
-}
-
 /* Everything between taking the commit lock and dropping it. */
 static int commit_locked(struct capture *c, struct captured_set *set, struct record *record,
 			 struct snapshot_info *ret_info)
@@ -465,7 +478,7 @@ static int commit_locked(struct capture *c, struct captured_set *set, struct rec
 	record->root = STEAL(root.data);
 	r = timeline_append(c->timeline, record, ret_info);
 	/* Only so that the next capture need not look every chunk up: no failure of this one. */
-	if (r == 0 && all_verified(c, set, h))
+	if (r == 0 && c->check_chunks && !atomic_load(&c->unverified) && replaces_all(set, h))
 		(void)chunk_index_trust(store_index(c->store), ret_info->seq, c->generation);
 	return r;
 }

@@ -383,6 +383,145 @@ static void test_threads_read_while_one_writes(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Pack `number` of a host with chunk 1. */
+static void add_of_host(struct index_fixture *f, uint8_t number, uint8_t host)
+{
+	struct pack_entry entry = {
+		.id = chunk(1), .offset = 128, .stored_n = 1, .raw_n = 1, .type = OBJECT_DATA
+	};
+	struct pack_info info = info_of(number);
+
+	memset(&info.host, host, sizeof(info.host));
+	assert_int_equal(chunk_index_add_pack(f->x, &info, &entry, 1), 0);
+}
+
+static uint8_t pack_of_chunk_1(struct index_fixture *f)
+{
+	struct chunk_id id = chunk(1);
+	struct chunk_place place;
+	struct pack_info info;
+
+	assert_int_equal(chunk_index_get(f->x, &id, &place), 0);
+	assert_int_equal(chunk_index_pack(f->x, place.pack, &info), 0);
+	return info.id.bytes[0];
+}
+
+static void test_new_data_relies_on_the_own_hosts_packs_only(void **state)
+{
+	struct index_fixture *f = *state;
+	struct host_id own;
+	struct chunk_id id = chunk(1);
+
+	memset(&own, 7, sizeof(own));
+	chunk_index_set_host(f->x, &own);
+	add_of_host(f, 1, 8);
+	assert_int_equal(pack_of_chunk_1(f), 1);
+	assert_int_equal(chunk_index_usable(f->x, &id), 0);
+	add_of_host(f, 2, 9); /* as good as the first */
+	assert_int_equal(pack_of_chunk_1(f), 1);
+	add_of_host(f, 3, 7);
+	assert_int_equal(pack_of_chunk_1(f), 3);
+	assert_int_equal(chunk_index_usable(f->x, &id), 1);
+	add_of_host(f, 4, 8);
+	assert_int_equal(pack_of_chunk_1(f), 3);
+}
+
+/* As in a rebuild, whatever the order. */
+static void test_of_packs_entered_together_the_own_hosts_win(void **state)
+{
+	struct index_fixture *f = *state;
+	struct pack_entry entry = {
+		.id = chunk(1), .offset = 128, .stored_n = 1, .raw_n = 1, .type = OBJECT_DATA
+	};
+	struct index_pack packs[3] = { { info_of(1), &entry, 1 },
+				       { info_of(2), &entry, 1 },
+				       { info_of(3), &entry, 1 } };
+	struct chunk_id id = chunk(1);
+	struct host_id own;
+
+	memset(&own, 9, sizeof(own));
+	chunk_index_set_host(f->x, &own);
+	for (int ours = 0; ours < 3; ours++) {
+		for (int i = 0; i < 3; i++) {
+			memset(&packs[i].info.host, i == ours ? 9 : 7, sizeof(own));
+			assert_int_equal(chunk_index_drop_pack(f->x, &packs[i].info.id), 0);
+		}
+		assert_int_equal(chunk_index_add_packs(f->x, packs, 3), 0);
+		assert_int_equal(pack_of_chunk_1(f), ours + 1);
+		assert_int_equal(chunk_index_usable(f->x, &id), 1);
+	}
+}
+
+static uint32_t generation(struct index_fixture *f)
+{
+	uint32_t g = 0;
+
+	assert_int_equal(chunk_index_generation(f->x, &g), 0);
+	return g;
+}
+
+static void test_doubt_comes_with_what_makes_chunks_unusable(void **state)
+{
+	struct index_fixture *f = *state;
+	struct pack_id pack = info_of(1).id, unknown = info_of(9).id;
+	struct chunk_id id = chunk(1);
+	uint32_t before = generation(f);
+
+	assert_int_equal(chunk_index_in_doubt(f->x, 1), 1); /* a new one knows nothing */
+	add(f, 1, 0, 3);
+	assert_int_equal(generation(f), before);
+	assert_int_equal(chunk_index_trust(f->x, 5, before), 0);
+	assert_int_equal(chunk_index_in_doubt(f->x, 5), 0);
+	assert_int_equal(chunk_index_in_doubt(f->x, 6), 0);
+	assert_int_equal(chunk_index_in_doubt(f->x, 4), 1);
+	reopen(f, 0);
+	assert_int_equal(chunk_index_in_doubt(f->x, 5), 0);
+
+	assert_int_equal(chunk_index_shun(f->x, &id, false), 0);
+	assert_int_equal(chunk_index_condemn(f->x, &pack, false), 0);
+	assert_int_equal(chunk_index_drop_pack(f->x, &unknown), 0);
+	assert_int_equal(generation(f), before);
+	assert_int_equal(chunk_index_shun(f->x, &id, true), 0);
+	assert_int_equal(generation(f), before + 1);
+	assert_int_equal(chunk_index_shun(f->x, &id, true), 0);
+	assert_int_equal(generation(f), before + 1);
+	assert_int_equal(chunk_index_in_doubt(f->x, 5), 1);
+	assert_int_equal(chunk_index_condemn(f->x, &pack, true), 0);
+	assert_int_equal(generation(f), before + 2);
+	assert_int_equal(chunk_index_drop_pack(f->x, &pack), 0);
+	assert_int_equal(generation(f), before + 3);
+
+	/* A trust of what was before comes too late. */
+	assert_int_equal(chunk_index_trust(f->x, 7, before), 0);
+	assert_int_equal(chunk_index_in_doubt(f->x, 7), 1);
+	assert_int_equal(chunk_index_trust(f->x, 0, before), -ERANGE);
+}
+
+static void test_many_records_are_entered_at_once(void **state)
+{
+	struct index_fixture *f = *state;
+	enum { N = INDEX_BATCH_KEYS + 5 };
+	CLEANUP(free_ptr) struct index_record *records = calloc(N, sizeof(*records));
+	static const uint8_t large[INDEX_RECORD_BYTES_MAX + 1];
+	struct host_id host = { { 1 } };
+	uint64_t got;
+
+	assert_non_null(records);
+	for (uint64_t i = 0; i < N; i++)
+		records[i] =
+			(struct index_record){ .seq = i + 1, .digest = &records[i].seq, .n = 8 };
+	assert_int_equal(chunk_index_put_records(f->x, &host, records, 0), 0);
+	assert_int_equal(chunk_index_put_records(f->x, &host, records, N), 0);
+	for (uint64_t i = 1; i <= N; i++) {
+		assert_int_equal(chunk_index_get_record(f->x, &host, i, &got, sizeof(got)), 8);
+		assert_int_equal(got, i);
+	}
+	records[1] = (struct index_record){ .seq = 2, .digest = large, .n = sizeof(large) };
+	records[0].seq = N + 1;
+	assert_int_equal(chunk_index_put_records(f->x, &host, records, 2), -EFBIG);
+	assert_int_equal(chunk_index_get_record(f->x, &host, N + 1, &got, sizeof(got)), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +539,10 @@ int main(void)
 		TEST(test_damaged_value_is_not_believed),
 		TEST(test_read_only_open_takes_no_locks),
 		TEST(test_threads_read_while_one_writes),
+		TEST(test_new_data_relies_on_the_own_hosts_packs_only),
+		TEST(test_of_packs_entered_together_the_own_hosts_win),
+		TEST(test_doubt_comes_with_what_makes_chunks_unusable),
+		TEST(test_many_records_are_entered_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

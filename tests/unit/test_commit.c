@@ -237,6 +237,196 @@ static void test_a_reopened_repository_has_it_all(void **state)
 	assert_int_equal(desk_count(d), 2);
 }
 
+/* ---- what old data relies on may become unusable ---- */
+
+static int visit_newest(void *context, uint32_t number, const struct pack_info *info)
+{
+	(void)number; /* ascends */
+	*(struct pack_id *)context = info->id;
+	return 0;
+}
+
+static struct pack_id newest_pack(struct desk *d)
+{
+	struct pack_id id = { 0 };
+
+	assert_int_equal(chunk_index_each_pack(store_index(d->fixture->store), visit_newest, &id),
+			 0);
+	return id;
+}
+
+static struct chunk_index *index_of(struct desk *d)
+{
+	return store_index(d->fixture->store);
+}
+
+/* Stored chunk of a small file in the newest snapshot. */
+static struct chunk_id chunk_of(struct desk *d, const char *name)
+{
+	CLEANUP(chunk_cache_free_ptr) struct chunk_cache *cache = NULL; /* goes last */
+	CLEANUP(tree_reader_free_ptr) struct tree_reader *tree = NULL;
+	char path[PATH_MAX];
+	struct snapshot_info info;
+	struct tree_entry e;
+
+	assert_int_equal(timeline_latest(d->timeline, &info), 0);
+	assert_int_equal(chunk_cache_new(d->fixture->store, MIB(8), 0, &cache), 0);
+	assert_int_equal(tree_reader_new(cache, &tree), 0);
+	assert_int_equal(tree_reader_walk(tree, &info.root_tree, desk_path(d, name, path) + 1, &e),
+			 0);
+	assert_int_equal(e.content.n_extents, 1);
+	return e.content.extents[0].chunk;
+}
+
+/* So old that it is not read again just in case. */
+static void let_rest(void)
+{
+	(void)usleep(2200000);
+}
+
+static void test_a_shunned_chunk_is_stored_again_from_an_unchanged_source(void **state)
+{
+	struct desk *d = *state;
+	struct capture_result r;
+	struct chunk_id id;
+
+	desk_write(d, "f", "text");
+	let_rest();
+	r = desk_take(d, d->source);
+	assert_int_equal(chunk_index_in_doubt(index_of(d), r.snapshot.seq), 0);
+	r = desk_take(d, NULL);
+	assert_int_equal(r.files_read, 0);
+
+	id = chunk_of(d, "f");
+	assert_int_equal(chunk_index_shun(index_of(d), &id, true), 0);
+	assert_int_equal(chunk_index_in_doubt(index_of(d), r.snapshot.seq), 1);
+	r = desk_take(d, NULL);
+	assert_int_equal(r.files_read, 1);
+	id = chunk_of(d, "f");
+	assert_int_equal(chunk_index_usable(index_of(d), &id), 1);
+	assert_string_equal(desk_has(d, "f"), "text");
+	assert_int_equal(chunk_index_in_doubt(index_of(d), r.snapshot.seq), 0);
+	r = desk_take(d, NULL);
+	assert_int_equal(r.files_read, 0);
+}
+
+static void test_what_a_dropped_pack_held_is_stored_again(void **state)
+{
+	struct desk *d = *state;
+	struct capture_result r;
+	struct pack_id pack;
+
+	desk_write(d, "f", "text");
+	let_rest();
+	(void)desk_take(d, d->source);
+	pack = newest_pack(d);
+	assert_int_equal(chunk_index_drop_pack(index_of(d), &pack), 0);
+	r = desk_take(d, NULL);
+	assert_int_equal(r.files_read, 1);
+	assert_string_equal(desk_has(d, "f"), "text");
+}
+
+/* A run that does not see everything must not vouch for the rest. */
+static void test_doubt_lasts_until_every_source_was_looked_at(void **state)
+{
+	struct desk *d = *state;
+	char a[PATH_MAX], b[PATH_MAX];
+	struct capture_result r;
+	struct chunk_id id;
+
+	desk_folder(d, "a");
+	desk_folder(d, "b");
+	desk_write(d, "a/f", "a");
+	desk_write(d, "b/f", "b");
+	(void)desk_take(d, desk_path(d, "a", a));
+	(void)desk_take(d, desk_path(d, "b", b));
+	id = chunk_of(d, "a/f");
+	assert_int_equal(chunk_index_shun(index_of(d), &id, true), 0);
+	r = desk_take(d, b);
+	assert_int_equal(chunk_index_in_doubt(index_of(d), r.snapshot.seq), 1);
+	r = desk_take(d, NULL);
+	assert_int_equal(chunk_index_in_doubt(index_of(d), r.snapshot.seq), 0);
+	id = chunk_of(d, "a/f");
+	assert_int_equal(chunk_index_usable(index_of(d), &id), 1);
+	/* An older head may rely on what the trusted one does not. */
+	assert_int_equal(chunk_index_in_doubt(index_of(d), r.snapshot.seq - 1), 1);
+}
+
+/* Stands in for another process that condemns a pack while this one waits for the commit lock. */
+static struct {
+	const struct io_ops *real;
+	struct desk *desk;
+	struct pack_id pack;
+	int condemned, limit;
+} rival;
+
+static int open_beside_rival(struct io *io, const char *path, int flags, enum io_object object)
+{
+	if (strcmp(path, "local/commit") == 0 && rival.condemned < rival.limit) {
+		rival.condemned++;
+		assert_int_equal(chunk_index_condemn(index_of(rival.desk), &rival.pack, false), 0);
+		assert_int_equal(chunk_index_condemn(index_of(rival.desk), &rival.pack, true), 0);
+	}
+	return rival.real->open(io, path, flags, object);
+}
+
+/* Take a snapshot while the rival condemns the newest pack `limit` times. */
+static int take_beside_rival(struct desk *d, int limit, struct capture_progress *progress,
+			     struct capture_result *ret)
+{
+	struct io *io = d->fixture->io;
+	struct io_ops ops = *io->ops;
+	struct capture_options o = { .reason = "test", .progress = progress };
+	int r;
+
+	rival.real = io->ops;
+	rival.desk = d;
+	rival.pack = newest_pack(d);
+	rival.condemned = 0;
+	rival.limit = limit;
+	ops.open = open_beside_rival;
+	io->ops = &ops;
+	r = capture_run(d->timeline, &o, ret);
+	io->ops = rival.real;
+	assert_int_equal(rival.condemned, limit);
+	return r;
+}
+
+static void test_a_pack_condemned_before_the_commit_is_relied_on_no_more(void **state)
+{
+	struct desk *d = *state;
+	struct capture_progress progress = { 0 };
+	struct capture_result r;
+	struct pack_id pack;
+
+	desk_write(d, "f", "kept");
+	(void)desk_take(d, d->source);
+	pack = newest_pack(d);
+	desk_write(d, "g", "new");
+	assert_int_equal(take_beside_rival(d, 1, &progress, &r), 0);
+	assert_int_equal(r.files, 2);
+	assert_int_equal(atomic_load(&progress.files), 2);
+	assert_int_equal(r.snapshot.files, 2);
+	assert_int_equal(desk_count(d), 2);
+	/* The rival goes through with it. */
+	assert_int_equal(chunk_index_drop_pack(index_of(d), &pack), 0);
+	assert_string_equal(desk_has(d, "f"), "kept");
+	assert_string_equal(desk_has(d, "g"), "new");
+}
+
+static void test_a_capture_that_is_always_undercut_commits_nothing(void **state)
+{
+	struct desk *d = *state;
+	struct capture_result r;
+
+	desk_write(d, "f", "text");
+	(void)desk_take(d, d->source);
+	assert_int_equal(take_beside_rival(d, 3, NULL, &r), -ESTALE);
+	assert_int_equal(desk_count(d), 1);
+	assert_int_equal(take_beside_rival(d, 0, NULL, &r), 0);
+	assert_int_equal(desk_count(d), 2);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, desk_setup, desk_teardown)
@@ -250,6 +440,11 @@ int main(void)
 		CASE(test_moments_never_go_back),
 		CASE(test_links_that_lead_to_a_source_are_kept),
 		CASE(test_a_reopened_repository_has_it_all),
+		CASE(test_a_shunned_chunk_is_stored_again_from_an_unchanged_source),
+		CASE(test_what_a_dropped_pack_held_is_stored_again),
+		CASE(test_doubt_lasts_until_every_source_was_looked_at),
+		CASE(test_a_pack_condemned_before_the_commit_is_relied_on_no_more),
+		CASE(test_a_capture_that_is_always_undercut_commits_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
