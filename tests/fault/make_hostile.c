@@ -94,12 +94,12 @@ static struct chunk_id make_all(struct hostile *h)
 	raw_file(&node, "bomb", &id, CHUNK_RAW_MAX);
 	id = make_cycle(h);
 	raw_directory(&node, "cycle", &id);
-	id = make_deep(h, 3000);
+	id = make_deep(h, 1500);
 	raw_directory(&node, "deep", &id);
-	raw_directory(&node, "folder-is-data", &data);
 	raw_file(&node, "file-is-folder", &tree, 60);
 	id = hostile_id(3);
 	raw_file(&node, "file-is-missing", &id, 1000);
+	raw_directory(&node, "folder-is-data", &data);
 	raw_directory(&node, "folder-is-missing", &id);
 	(void)hostile_good_file(h, &node, "good");
 	raw_symlink(&node, "link", "../../../../../../etc/passwd");
