@@ -29,7 +29,7 @@ struct graft {
  * whose encoded entry is in `root`, replacing what is there; with entry NULL
  * take out what is there. `root` is replaced by the new root's encoding. With
  * `keep`, an entry that exists already is left as it is. Returns 0;
- * -ENAMETOOLONG; -ENOTDIR when something on the way is no folder; -errno.
+ * -ENAMETOOLONG; -errno. What stands on the way and is no folder gives way to one.
  */
 int graft_apply(struct graft *g, struct byte_buf *root, const char *path,
 		const struct tree_entry *entry, bool keep);

@@ -54,6 +54,7 @@
 #include <time.h>
 
 #define KEYS_FOLDER "keys"
+#define SLOTS_LOCK "local/keys"
 #define FIRST_KEY_ID 1
 
 /* About 0.3 s; the memory is what makes guessing dear. */
@@ -640,8 +641,28 @@ uint32_t key_ring_id(const struct key_ring *ring)
 	return ring->id;
 }
 
-static int add_slot(struct io *io, const struct slot_image *image,
-		    char ret_name[SLOT_NAME_BYTES + 1])
+/* One at a time adds or removes slots: two removals must not take the last two away. Returns the
+ * descriptor to close. */
+static int lock_slots(struct io *io)
+{
+	int fd, r;
+
+	r = io_mkdir(io, "local", IO_OBJECT_FOLDER);
+	if (r < 0)
+		return log_errno(r, "local: cannot make the folder");
+	fd = io_open(io, SLOTS_LOCK, IO_OPEN_WRITE | IO_OPEN_CREATE, IO_OBJECT_LOCAL);
+	if (fd < 0)
+		return log_errno(fd, SLOTS_LOCK ": cannot open");
+	r = io_lock(io, fd, IO_LOCK_EXCLUSIVE, true);
+	if (r < 0) {
+		io_close(io, fd);
+		return log_errno(r, SLOTS_LOCK ": cannot lock");
+	}
+	return fd;
+}
+
+static int add_locked(struct io *io, const struct slot_image *image,
+		      char ret_name[SLOT_NAME_BYTES + 1])
 {
 	char name[SLOT_NAME_BYTES + 1], path[sizeof(KEYS_FOLDER) + SLOT_NAME_BYTES + 1];
 	uint8_t random[SLOT_NAME_BYTES / 2];
@@ -663,6 +684,19 @@ static int add_slot(struct io *io, const struct slot_image *image,
 	if (ret_name)
 		memcpy(ret_name, name, sizeof(name));
 	return 0;
+}
+
+static int add_slot(struct io *io, const struct slot_image *image,
+		    char ret_name[SLOT_NAME_BYTES + 1])
+{
+	int lock = lock_slots(io);
+	int r;
+
+	if (lock < 0)
+		return lock;
+	r = add_locked(io, image, ret_name);
+	io_close(io, lock);
+	return r;
 }
 
 int key_ring_add_password(const struct key_ring *ring, struct io *io, const char *password,
@@ -720,7 +754,7 @@ int key_ring_add_recovery(const struct key_ring *ring, struct io *io,
 	return r;
 }
 
-int key_ring_remove(const struct key_ring *ring, struct io *io, const char *name)
+static int remove_locked(const struct key_ring *ring, struct io *io, const char *name)
 {
 	char path[sizeof(KEYS_FOLDER) + SLOT_NAME_BYTES + 1];
 	struct slot_names names;
@@ -728,7 +762,6 @@ int key_ring_remove(const struct key_ring *ring, struct io *io, const char *name
 	bool found = false;
 	int r;
 
-	assert(name);
 	r = read_names(io, &names);
 	if (r < 0)
 		return r;
@@ -754,6 +787,19 @@ int key_ring_remove(const struct key_ring *ring, struct io *io, const char *name
 		r = io_fsync_folder(io, KEYS_FOLDER, IO_OBJECT_KEY);
 	if (r < 0 && r != -ENOENT)
 		return log_errno(r, "key slot %s: cannot remove", path);
+	return r;
+}
+
+int key_ring_remove(const struct key_ring *ring, struct io *io, const char *name)
+{
+	int lock, r;
+
+	assert(name);
+	lock = lock_slots(io);
+	if (lock < 0)
+		return lock;
+	r = remove_locked(ring, io, name);
+	io_close(io, lock);
 	return r;
 }
 

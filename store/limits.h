@@ -50,7 +50,11 @@
 #define FILE_SYSTEMS_MAX 4096
 
 /* Index. */
+#ifdef __SANITIZE_THREAD__ /* its shadow leaves no room for more */
+#define INDEX_MAP_BYTES (1ull << 34)
+#else
 #define INDEX_MAP_BYTES (1ull << 40)
+#endif
 #define INDEX_BATCH_KEYS 10000
 
 /* Keys. */

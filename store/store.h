@@ -58,8 +58,11 @@ void store_config_new(struct store_config *ret_config);
 void store_config_binding(const struct store_config *config, uint8_t ret_binding[static 32]);
 int store_prepare(struct io *io);
 int store_publish(struct io *io, const struct store_config *config);
-/** Returns 0; -ENOENT no repository; -EUCLEAN damaged; -EPROTONOSUPPORT a newer format; -ENOTUNIQ
- * foreign file. */
+/**
+ * Returns 0; -ENOENT no repository; -EUCLEAN damaged; -EPROTONOSUPPORT a newer
+ * format; -ENOTUNIQ another program's config file. These four are answers, not
+ * logged: what to do about them depends on who asks.
+ */
 int store_config_read(struct io *io, struct store_config *ret_config);
 /** Does the file's beginning say that this is a repository's config? For walkers that must not
  * enter one. */

@@ -160,14 +160,6 @@ int store_config_read(struct io *io, struct store_config *ret_config)
 		r = -ENOTUNIQ;
 	if (r == 0)
 		r = store_config_parse(data, n, ret_config);
-	if (r == -EPROTONOSUPPORT)
-		return log_errno(r, "%s/config: a newer yore made this repository; update yore",
-				 io_real_path(io));
-	if (r == -ENOTUNIQ)
-		return log_errno(r, "%s/config: not made by yore", io_real_path(io));
-	if (r == -EUCLEAN)
-		return log_errno(r, "%s/config is damaged; copy it from a replica",
-				 io_real_path(io));
 	return r;
 }
 

@@ -266,9 +266,10 @@ static int capture(struct session *s, const struct request *q, const struct cmd_
 		return say_capture_failure(r, q);
 
 	took_ns = clock_now_ns() - start_ns;
-	if (!globals->json)
+	/* With -q only a dry run, which is asked for nothing else, says what it found. */
+	if (!globals->json && (globals->verbosity >= 0 || q->dry_run))
 		print_summary(&result, q->dry_run, took_ns);
-	else if (print_json(s, &result, q->dry_run, took_ns) < 0)
+	else if (globals->json && print_json(s, &result, q->dry_run, took_ns) < 0)
 		return failure_errno(-ENOMEM, "snapshot");
 	if (result.n_absent)
 		failure_note("%" PRIu32

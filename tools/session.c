@@ -102,8 +102,8 @@ static int say_config_failure(int r, const char *path)
 			       path, path);
 	case ENOTUNIQ:
 		return failure(EXIT_CODE_NO_REPOSITORY,
-			       "%s is no yore repository: its 'config' belongs to something else; "
-			       "name another with -r or YORE_REPOSITORY",
+			       "%s is not a yore repository (its 'config' is another program's "
+			       "config file); name another with -r or YORE_REPOSITORY",
 			       path);
 	case EPROTONOSUPPORT:
 		return failure(EXIT_CODE_FAILED,
