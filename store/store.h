@@ -41,7 +41,7 @@ struct store_config {
 };
 
 /* Compression level of file data and of nodes; local taste, not part of the format. */
-#define STORE_LEVEL_DATA 1
+#define STORE_LEVEL_DATA 2
 #define STORE_LEVEL_NODES 3
 
 /**
