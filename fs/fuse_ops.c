@@ -247,9 +247,23 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	(void)fuse_reply_err(req, ENOSYS);
 }
 
-static void read_control_file(fuse_req_t req, fuse_ino_t node, char *to, size_t n, uint64_t offset)
+static void read_control_file(fuse_req_t req, fuse_ino_t node, size_t n, uint64_t offset)
 {
-	int64_t r = control_files_read(ops_of(req)->view, node, offset, to, n);
+	struct fuse_ops *ops = ops_of(req);
+	char *to = buffer_of(ops, n);
+	int64_t r = to ? control_files_read(ops->view, node, offset, to, n) : -ENOMEM;
+
+	if (r < 0)
+		reply_error(req, r);
+	else
+		(void)fuse_reply_buf(req, to, (size_t)r);
+}
+
+/* Holes, or bytes from very many places: they are put together first. */
+static void reply_copy(fuse_req_t req, struct file_read *read, size_t n)
+{
+	char *to = buffer_of(ops_of(req), n);
+	int64_t r = to ? view_file_read_copy(read, to, n) : -ENOMEM;
 
 	if (r < 0)
 		reply_error(req, r);
@@ -261,25 +275,26 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t n, off_t offset,
 		    struct fuse_file_info *fi)
 {
 	struct fuse_ops *ops = ops_of(req);
-	char *to = buffer_of(ops, n);
 	struct file_read read;
 	int64_t r;
 
 	(void)fi;
 	count(&ops->reads);
-	if (!to || offset < 0) {
-		reply_error(req, to ? -EINVAL : -ENOMEM);
+	if (offset < 0) {
+		reply_error(req, -EINVAL);
 		return;
 	}
 	if (node_kind(node) == NODE_CONTROL_FILE) {
-		read_control_file(req, node, to, n, (uint64_t)offset);
+		read_control_file(req, node, n, (uint64_t)offset);
 		return;
 	}
-	r = view_file_read_begin(ops->view, node, (uint64_t)offset, to, n, &read);
-	if (r < 0)
+	r = view_file_read_begin(ops->view, node, (uint64_t)offset, n, &read);
+	if (r == -EFBIG)
+		reply_copy(req, &read, n);
+	else if (r < 0)
 		reply_error(req, r);
 	else
-		(void)fuse_reply_buf(req, to, (size_t)r);
+		(void)fuse_reply_iov(req, read.spans, (int)read.n_spans);
 	view_file_read_end(ops->view, &read);
 }
 

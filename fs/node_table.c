@@ -386,6 +386,25 @@ int node_table_enter_root(struct node_table *t, const char *alias, struct open_s
 	return 0;
 }
 
+/*
+ * Does a directory lie inside itself, or deeper than any that is captured? Only
+ * forged ones do; tools that do not look for loops would go down for ever.
+ */
+static bool bottomless(const struct node_table *t, const struct dir_node *above,
+		       const struct chunk_id *tree)
+{
+	static const struct chunk_id empty;
+	const bool check = memcmp(tree, &empty, sizeof(empty)) != 0;
+	uint32_t depth = 1;
+
+	for (; depth <= TREE_DEPTH_MAX && above->parent != 0; depth++) {
+		if (check && memcmp(&above->tree, tree, sizeof(*tree)) == 0)
+			return true;
+		above = t->slots[above->parent];
+	}
+	return depth > TREE_DEPTH_MAX || (check && memcmp(&above->tree, tree, sizeof(*tree)) == 0);
+}
+
 int node_table_enter_child(struct node_table *t, uint32_t parent, uint32_t index,
 			   const struct chunk_id *tree, uint64_t ino,
 			   struct node_handle *ret_handle)
@@ -404,6 +423,8 @@ int node_table_enter_child(struct node_table *t, uint32_t parent, uint32_t index
 		*ret_handle = count_lookup(n);
 		return 0;
 	}
+	if (bottomless(t, above, tree))
+		return -ELOOP;
 	like.seq = above->seq;
 	like.parent = above->canonical;
 	canonical = find_child(t, like.parent, index);

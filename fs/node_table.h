@@ -72,7 +72,7 @@ int node_table_enter_root(struct node_table *t, const char *alias, struct open_s
 			  const struct chunk_id *tree, uint64_t ino,
 			  struct node_handle *ret_handle);
 /** Look up the directory that is entry `index` of the one at `parent`. Counts one look-up. Also
- * -ESTALE. */
+ * -ESTALE; -ELOOP for one inside itself, or past TREE_DEPTH_MAX. */
 int node_table_enter_child(struct node_table *t, uint32_t parent, uint32_t index,
 			   const struct chunk_id *tree, uint64_t ino,
 			   struct node_handle *ret_handle);

@@ -87,6 +87,7 @@ static bool starts_stream(const struct stream *s, uint64_t from)
 	return !s->used && from == 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a range and its answer */
 bool read_ahead_note(struct read_ahead *a, const struct read_ahead_key *key, uint64_t from,
 		     uint64_t n, uint64_t size, uint64_t *ret_from, uint64_t *ret_to)
 {

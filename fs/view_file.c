@@ -121,18 +121,30 @@ static int open_content(struct view *v, uint64_t node, struct entry_place *ret_p
 	return r < 0 ? r : set_content(v, node, ret_content);
 }
 
-int64_t view_file_read_begin(struct view *v, uint64_t node, uint64_t offset, void *to, size_t n,
+int64_t view_file_read_begin(struct view *v, uint64_t node, uint64_t offset, size_t n,
 			     struct file_read *ret_read)
 {
 	int64_t r;
 
-	*ret_read = (struct file_read){ .offset = offset };
+	ret_read->n_spans = 0;
+	ret_read->content = (struct content_lease){ 0 };
+	ret_read->offset = offset;
+	ret_read->n = 0;
 	r = open_content(v, node, &ret_read->place, &ret_read->content);
 	if (r < 0)
 		return r;
-	r = content_read(ret_read->content.reader, offset, to, n);
+	r = content_pin(ret_read->content.reader, offset, n, ret_read->spans, &ret_read->n_spans);
 	if (r >= 0)
 		ret_read->n = (uint64_t)r;
+	return damage(r);
+}
+
+int64_t view_file_read_copy(struct file_read *read, void *to, size_t n)
+{
+	int64_t r = content_read(read->content.reader, read->offset, to, n);
+
+	if (r >= 0)
+		read->n = (uint64_t)r;
 	return damage(r);
 }
 
@@ -144,6 +156,8 @@ void view_file_read_end(struct view *v, struct file_read *read)
 	struct read_ahead_key directory = key_of(tree, UINT64_MAX);
 	uint64_t from, to;
 
+	if (content->reader)
+		content_unpin(content->reader);
 	if (read->n == 0) {
 		reader_pool_put_content(content);
 		return;

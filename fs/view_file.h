@@ -12,6 +12,8 @@
 
 /* A read under way: between the reply and view_file_read_end() the next bytes are asked for. */
 struct file_read {
+	struct iovec spans[CONTENT_SPANS_MAX]; /* the bytes, where the cache has them */
+	uint32_t n_spans;
 	struct content_lease content;
 	struct entry_place place;
 	uint64_t offset;
@@ -19,12 +21,15 @@ struct file_read {
 };
 
 /**
- * Read up to n bytes of a file at an offset into `to`. Returns the count, or
- * -errno (damage is never -ENOENT). Reply, then call view_file_read_end() in
- * any case.
+ * Read up to n bytes of a file at an offset. Returns the count, or -errno
+ * (damage is never -ENOENT); -EFBIG when they are too scattered to be named:
+ * call view_file_read_copy(). Reply, then call view_file_read_end() in any
+ * case.
  */
-int64_t view_file_read_begin(struct view *v, uint64_t node, uint64_t offset, void *to, size_t n,
+int64_t view_file_read_begin(struct view *v, uint64_t node, uint64_t offset, size_t n,
 			     struct file_read *ret_read);
+/** After -EFBIG: copy the bytes into `to`. Returns the count or -errno. */
+int64_t view_file_read_copy(struct file_read *read, void *to, size_t n);
 /** Ask for what will be read next, and let go of the file. */
 void view_file_read_end(struct view *v, struct file_read *read);
 /** SEEK_DATA, or SEEK_HOLE with `hole`. Returns the offset, -ENXIO past the end, -errno. */

@@ -129,6 +129,7 @@ static void day_list_keep(struct day_list *l, uint32_t *days, size_t n, uint64_t
 
 	if (l->version != version)
 		return;
+	/* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): freed at the end */
 	old = l->days;
 	l->days = days;
 	l->n = n;

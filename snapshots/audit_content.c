@@ -244,7 +244,7 @@ static int check_list_view(struct audit *a, struct list_todo *todo, const struct
 /* Many lists share a node: each different word about it is looked into once. */
 static int list_promise_is_new(struct audit *a, const struct list_child *node, uint32_t level)
 {
-	uint8_t said[sizeof(node->id.bytes) + 4 + 3 * 8];
+	uint8_t said[sizeof(node->id.bytes) + 4 + 3ul * 8];
 	uint8_t *at = put_bytes(said, node->id.bytes, sizeof(node->id.bytes));
 
 	at = put_u64(put_u32(at, level), node->length);

@@ -77,7 +77,7 @@ struct tree_promise {
 /* Many parents share a child: each different word about it is looked into once. */
 static int promise_is_new(struct audit *a, const struct chunk_id *id, const struct tree_promise *p)
 {
-	uint8_t said[sizeof(id->bytes) + 4 + 8 + 2 * (4 + NAME_BYTES_MAX)];
+	uint8_t said[sizeof(id->bytes) + 4 + 8 + 2ul * (4 + NAME_BYTES_MAX)];
 	uint8_t *at = put_bytes(said, id->bytes, sizeof(id->bytes));
 
 	at = put_u64(put_u32(at, p->level), p->total);

@@ -18,7 +18,7 @@
 #define RACY_NS 2000000000ll
 #define CAPTURE_CACHE MIB(24)
 #define CACHE_PREFETCHERS 1
-#define FINISHED_QUEUE (2 * UNFINISHED_MAX)
+#define FINISHED_QUEUE (2ul * UNFINISHED_MAX)
 #define COMMIT_ATTEMPTS 3
 
 /* The threads that capture one source. */

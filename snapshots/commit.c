@@ -52,6 +52,8 @@ static int add_source(struct captured_set *set, const char *path,
 	struct captured_source *s = &set->sources[set->n];
 
 	for (size_t i = 0; i < set->n; i++)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a source in the set has
+		 * its path */
 		if (strcmp(set->sources[i].result.path, path) == 0)
 			return 0;
 	set->n++;
@@ -446,7 +448,7 @@ static int commit_locked(struct capture *c, struct captured_set *set, struct rec
 	CLEANUP(byte_buf_done_ptr) struct byte_buf root = { 0 };
 	CLEANUP(record_done) struct record head = { 0 };
 	const struct record *h = NULL;
-	struct snapshot_info info;
+	struct snapshot_info info = { 0 };
 	int r = timeline_refresh(c->timeline);
 
 	if (r >= 0)

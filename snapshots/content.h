@@ -27,6 +27,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define HOLE_BLOCK 4096u
 #define HOLE_BYTES_MIN KIB(64)
@@ -118,6 +119,15 @@ uint64_t content_reader_count(const struct content_reader *r);
  * not there, ...): never wrong bytes.
  */
 int64_t content_read(struct content_reader *r, uint64_t offset, void *to, size_t n);
+/**
+ * The same without a copy: yields where up to n bytes lie in the cache, which
+ * keeps them there until content_unpin(). -EFBIG when they have holes, or lie
+ * in more than CONTENT_SPANS_MAX places: read them instead.
+ */
+#define CONTENT_SPANS_MAX 64u
+int64_t content_pin(struct content_reader *r, uint64_t offset, size_t n,
+		    struct iovec ret_spans[static CONTENT_SPANS_MAX], uint32_t *ret_n_spans);
+void content_unpin(struct content_reader *r);
 /** Bytes of one piece, all of it, into `to`. Returns 0 or -errno. */
 int content_read_piece(struct content_reader *r, const struct piece_view *view, void *to);
 /** lseek(2)'s SEEK_DATA (hole = false) or SEEK_HOLE. Returns the offset, -ENXIO, or -errno. */

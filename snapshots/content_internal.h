@@ -67,6 +67,7 @@ static inline uint8_t *put_zigzag(uint8_t *to, int64_t v)
 static inline uint8_t *put_bytes(uint8_t *to, const void *data, size_t n)
 {
 	if (n > 0)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): n bytes are there */
 		memcpy(to, data, n);
 	return to + n;
 }

@@ -5,7 +5,8 @@
 #include <assert.h>
 #include <errno.h>
 
-static_assert(LIST_LEAF_MIN * (PIECE_BYTES_MAX + 2u) < NODE_BYTES_MAX, "a node fills to its cut");
+static_assert((size_t)LIST_LEAF_MIN * (PIECE_BYTES_MAX + 2u) < NODE_BYTES_MAX,
+	      "a node fills to its cut");
 static_assert(PIECE_BYTES_MAX + PIECE_EXTENTS_MAX * EXTENT_BYTES_MAX + PIECE_CHUNKS_MAX * 32u +
 			      NODE_HEADER_BYTES + 2u <=
 		      NODE_BYTES_MAX,
@@ -292,7 +293,7 @@ int list_writer_add(struct list_writer *w, const struct piece *piece, const stru
 	int r;
 
 	/* Worst case, so that nothing has to be taken back. */
-	if (l->count > 0 && leaf_bytes(w) + room + PIECE_CHUNKS_MAX * 32 + 2 > NODE_BYTES_MAX) {
+	if (l->count > 0 && leaf_bytes(w) + room + PIECE_CHUNKS_MAX * 32ul + 2 > NODE_BYTES_MAX) {
 		r = level_cut(w, 0);
 		if (r < 0)
 			return r;

@@ -6,6 +6,8 @@
 #include <errno.h>
 
 #define PINS 2 /* an edited piece alternates between an old chunk and a bundle */
+/* For content_pin(): twice the average chunks of what the kernel asks for at once. */
+#define PINS_MAX 16
 
 /* One node on the way from the list's root to the current piece. */
 struct list_step {
@@ -41,9 +43,17 @@ struct content_reader {
 	/* The piece met last, so that small reads in a row decode it once. */
 	struct piece_view view;
 	bool has_view;
-	/* Chunks in use; released before a call ends. */
-	struct data_pin pins[PINS];
+	/* Chunks in use; released before a call ends, or by content_unpin(). */
+	struct data_pin pins[PINS_MAX];
+	uint32_t n_pins;
 	uint32_t oldest_pin;
+};
+
+/* Where bytes go: copied into `to`, or, with NULL, named in `spans`. */
+struct byte_sink {
+	uint8_t *to;
+	struct iovec *spans;
+	uint32_t n_spans;
 };
 
 int content_reader_new(struct chunk_cache *cache, struct content_reader **ret_reader)
@@ -72,6 +82,7 @@ void content_reader_free(struct content_reader *r)
 {
 	if (!r)
 		return;
+	content_unpin(r);
 	drop_steps(r, 0);
 	free(r->extents);
 	free(r);
@@ -348,49 +359,87 @@ int content_reader_seek(struct content_reader *r, uint64_t offset)
 
 /* ---- bytes ---- */
 
-static void drop_pins(struct content_reader *r)
+void content_unpin(struct content_reader *r)
 {
-	for (uint32_t i = 0; i < PINS; i++) {
-		if (r->pins[i].pin.data)
-			chunk_cache_unpin(r->cache, &r->pins[i].pin);
-		r->pins[i].pin = (struct chunk_pin){ 0 };
-	}
+	for (uint32_t i = 0; i < r->n_pins; i++)
+		chunk_cache_unpin(r->cache, &r->pins[i].pin);
+	r->n_pins = 0;
+	r->oldest_pin = 0;
 }
 
-static int get_chunk(struct content_reader *r, const struct chunk_id *id, struct chunk_pin *ret_pin)
+/* A place for one more pin: when there are enough, the oldest one's, unless all are to be kept. */
+static struct data_pin *free_pin(struct content_reader *r, bool keep)
+{
+	struct data_pin *p;
+
+	if (r->n_pins < (keep ? PINS_MAX : PINS)) {
+		p = &r->pins[r->n_pins++];
+		p->pin = (struct chunk_pin){ 0 };
+		return p;
+	}
+	if (keep)
+		return NULL;
+	p = &r->pins[r->oldest_pin];
+	r->oldest_pin = (r->oldest_pin + 1) % PINS;
+	chunk_cache_unpin(r->cache, &p->pin);
+	return p;
+}
+
+static int get_chunk(struct content_reader *r, const struct chunk_id *id, bool keep,
+		     struct chunk_pin *ret_pin)
 {
 	struct data_pin *p;
 	int x;
 
-	for (uint32_t i = 0; i < PINS; i++) {
-		if (r->pins[i].pin.data && chunk_id_equal(&r->pins[i].id, id)) {
+	for (uint32_t i = 0; i < r->n_pins; i++) {
+		if (r->pins[i].pin.slot && chunk_id_equal(&r->pins[i].id, id)) {
 			*ret_pin = r->pins[i].pin;
 			return 0;
 		}
 	}
-	p = &r->pins[r->oldest_pin];
-	if (p->pin.data)
-		chunk_cache_unpin(r->cache, &p->pin);
-	p->pin = (struct chunk_pin){ 0 };
+	p = free_pin(r, keep);
+	if (!p)
+		return -EFBIG;
 	x = chunk_cache_get(r->cache, id, OBJECT_DATA, &p->pin);
 	if (x < 0)
 		return x;
 	p->id = *id;
-	r->oldest_pin = (r->oldest_pin + 1) % PINS;
 	*ret_pin = p->pin;
 	return 0;
 }
 
-/* Copy the bytes [from, from + n) of a piece. */
-static int copy_piece(struct content_reader *r, const struct piece_view *v, uint64_t from, size_t n,
-		      uint8_t *to)
+static int sink_bytes(struct byte_sink *sink, const uint8_t *data, size_t n)
+{
+	if (sink->to) {
+		memcpy(sink->to, data, n);
+		sink->to += n;
+		return 0;
+	}
+	if (sink->n_spans == CONTENT_SPANS_MAX)
+		return -EFBIG;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a sink has `to` or `spans` */
+	sink->spans[sink->n_spans++] =
+		(struct iovec){ .iov_base = (void *)(uintptr_t)data, .iov_len = n };
+	return 0;
+}
+
+static int sink_zeros(struct byte_sink *sink, size_t n)
+{
+	if (!sink->to)
+		return -EFBIG;
+	memset(sink->to, 0, n);
+	sink->to += n;
+	return 0;
+}
+
+/* Put the bytes [from, from + n) of a piece. */
+static int sink_piece(struct content_reader *r, const struct piece_view *v, uint64_t from, size_t n,
+		      struct byte_sink *sink)
 {
 	uint64_t start = 0; /* of the extent, within the piece */
 
-	if (piece_is_hole(&v->piece)) {
-		memset(to, 0, n);
-		return 0;
-	}
+	if (piece_is_hole(&v->piece))
+		return sink_zeros(sink, n);
 	for (uint32_t i = 0; i < v->piece.n_extents && n > 0; i++) {
 		const struct extent *e = &v->extents[i];
 		struct chunk_pin pin;
@@ -403,14 +452,15 @@ static int copy_piece(struct content_reader *r, const struct piece_view *v, uint
 			continue;
 		skip = from - (start - e->length);
 		part = e->length - skip < n ? (size_t)(e->length - skip) : n;
-		x = get_chunk(r, &e->chunk, &pin);
+		x = get_chunk(r, &e->chunk, !sink->to, &pin);
 		if (x < 0)
 			return x;
 		if ((uint64_t)e->offset + e->length > pin.n)
 			return log_errno(-EUCLEAN,
 					 "content: a chunk is shorter than an extent of it");
-		memcpy(to, pin.data + e->offset + skip, part);
-		to += part;
+		x = sink_bytes(sink, pin.data + e->offset + skip, part);
+		if (x < 0)
+			return x;
 		from += part;
 		n -= part;
 	}
@@ -438,7 +488,8 @@ static int find_piece(struct content_reader *r, uint64_t offset, struct piece_vi
 	return x == 0 ? -EUCLEAN : x;
 }
 
-int64_t content_read(struct content_reader *r, uint64_t offset, void *to, size_t n)
+static int64_t sink_range(struct content_reader *r, uint64_t offset, size_t n,
+			  struct byte_sink *sink)
 {
 	size_t done = 0;
 	int x = 0;
@@ -458,20 +509,42 @@ int64_t content_read(struct content_reader *r, uint64_t offset, void *to, size_t
 		skip = offset + done - v.offset;
 		part = v.piece.length - skip < n - done ? (size_t)(v.piece.length - skip)
 							: n - done;
-		x = copy_piece(r, &v, skip, part, (uint8_t *)to + done);
+		x = sink_piece(r, &v, skip, part, sink);
 		if (x < 0)
 			break;
 		done += part;
 	}
-	drop_pins(r);
 	return x < 0 ? x : (int64_t)done;
+}
+
+int64_t content_read(struct content_reader *r, uint64_t offset, void *to, size_t n)
+{
+	struct byte_sink sink = { .to = to };
+	const int64_t x = sink_range(r, offset, n, &sink);
+
+	content_unpin(r);
+	return x;
+}
+
+int64_t content_pin(struct content_reader *r, uint64_t offset, size_t n,
+		    struct iovec ret_spans[static CONTENT_SPANS_MAX], uint32_t *ret_n_spans)
+{
+	struct byte_sink sink = { .spans = ret_spans };
+	const int64_t x = sink_range(r, offset, n, &sink);
+
+	if (x < 0)
+		content_unpin(r);
+	else
+		*ret_n_spans = sink.n_spans;
+	return x;
 }
 
 int content_read_piece(struct content_reader *r, const struct piece_view *view, void *to)
 {
-	const int x = copy_piece(r, view, 0, (size_t)view->piece.length, to);
+	struct byte_sink sink = { .to = to };
+	const int x = sink_piece(r, view, 0, (size_t)view->piece.length, &sink);
 
-	drop_pins(r);
+	content_unpin(r);
 	return x;
 }
 

@@ -419,6 +419,7 @@ static bool runs_within_limits(const struct in_place *ip, uint32_t n, uint64_t f
 	return n_chunks > 0 && n_chunks < PIECE_CHUNKS_MAX && 2 * fresh <= n;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a piece, its place, the answer */
 int in_place_compare(struct in_place *ip, const uint8_t *data, uint32_t n, uint64_t offset,
 		     int64_t shift, const struct in_place_run **ret_runs, uint32_t *ret_n)
 {

@@ -65,6 +65,7 @@ static int next_name(DIR *d, const struct dirent **ret_entry)
 {
 	for (;;) {
 		errno = 0;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): opened by the caller */
 		*ret_entry = readdir(d);
 		if (!*ret_entry)
 			return -errno;

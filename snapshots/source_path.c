@@ -68,7 +68,7 @@ static char *relative_target(const char *link, const char *target)
 		at = stpcpy(at, "../");
 	while (*target == '/')
 		target++;
-	strcpy(at, *target ? target : ".");
+	(void)stpcpy(at, *target ? target : ".");
 	return all;
 }
 
@@ -186,7 +186,7 @@ int source_path_resolve(const char *text, struct source_path *ret_path)
 		return r;
 	}
 	if (n == 0)
-		strcpy(done, "/");
+		(void)stpcpy(done, "/");
 	p.path = STEAL(done);
 	*ret_path = p;
 	return 0;

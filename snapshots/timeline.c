@@ -285,14 +285,13 @@ int timeline_get(struct timeline *t, uint64_t seq, struct snapshot_info *ret_inf
 /*
  * Clocks are set back, so times need not ascend; floors do. The last entry
  * whose floor is at most T has a time of at most T itself, because the floor
- * of the one behind it is later than T.
+ * of the one behind it is later than T. Yields how many there are up to it, all
+ * that have a time of at most T among them. Lock held.
  */
-int timeline_as_of(struct timeline *t, int64_t time_ns, struct snapshot_info *ret_info)
+static size_t entries_until(const struct timeline *t, int64_t time_ns)
 {
-	size_t low = 0, high;
+	size_t low = 0, high = t->n_entries;
 
-	LOCK_SCOPE(&t->lock);
-	high = t->n_entries;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
@@ -301,9 +300,16 @@ int timeline_as_of(struct timeline *t, int64_t time_ns, struct snapshot_info *re
 		else
 			high = middle;
 	}
-	if (low == 0)
-		return -ENOENT;
-	return get_locked(t, t->entries[low - 1].seq, ret_info);
+	return low;
+}
+
+int timeline_as_of(struct timeline *t, int64_t time_ns, struct snapshot_info *ret_info)
+{
+	size_t n;
+
+	LOCK_SCOPE(&t->lock);
+	n = entries_until(t, time_ns);
+	return n == 0 ? -ENOENT : get_locked(t, t->entries[n - 1].seq, ret_info);
 }
 
 int timeline_at(struct timeline *t, uint64_t i, uint64_t *ret_seq, int64_t *ret_time_ns,
@@ -348,6 +354,13 @@ static int parse_name(const char *name, int64_t *ret_seconds, uint32_t *ret_suff
 	return 0;
 }
 
+static int64_t last_ns_of(int64_t second)
+{
+	int64_t ns;
+
+	return __builtin_mul_overflow(second + 1, NS_PER_S, &ns) ? INT64_MAX : ns - 1;
+}
+
 int timeline_named(struct timeline *t, const char *name, struct snapshot_info *ret_info)
 {
 	int64_t seconds;
@@ -356,7 +369,8 @@ int timeline_named(struct timeline *t, const char *name, struct snapshot_info *r
 	if (parse_name(name, &seconds, &suffix) < 0)
 		return -ENOENT;
 	LOCK_SCOPE(&t->lock);
-	for (size_t i = t->n_entries; i-- > 0;)
+	/* Unless clocks were set back it is the first one looked at. */
+	for (size_t i = entries_until(t, last_ns_of(seconds)); i-- > 0;)
 		if (t->entries[i].suffix == suffix &&
 		    floor_seconds(t->entries[i].time_ns) == seconds)
 			return get_locked(t, t->entries[i].seq, ret_info);
@@ -403,7 +417,7 @@ int timeline_by_id(struct timeline *t, const char *hex, struct snapshot_info *re
 	uint32_t id_head;
 	bool found = false;
 
-	if (n < ID_PREFIX_MIN || n > 2 * SHA256_BYTES)
+	if (n < ID_PREFIX_MIN || n > 2ul * SHA256_BYTES)
 		return -ENOENT;
 	memcpy(head, hex, 8);
 	if (bytes_from_hex(head, bytes, sizeof(bytes)) < 0)

@@ -33,7 +33,7 @@ enum field {
 
 /* An entry must fit a node whatever it holds. */
 static_assert(NODE_HEADER_BYTES + FIXED_MAX + NAME_BYTES_MAX + XATTR_INLINE_MAX + 80u +
-			      INLINE_PIECES_MAX *
+			      (size_t)INLINE_PIECES_MAX *
 				      (PIECE_BYTES_MAX + PIECE_EXTENTS_MAX * EXTENT_BYTES_MAX +
 				       PIECE_CHUNKS_MAX * 32u) +
 			      2u <=
@@ -156,7 +156,7 @@ bool entry_valid(const struct tree_entry *e, bool alone)
 
 size_t entry_bytes_max(const struct tree_entry *e)
 {
-	return FIXED_MAX + (size_t)e->name_n + e->link_n + e->xattrs_n + 2 * 32 +
+	return FIXED_MAX + (size_t)e->name_n + e->link_n + e->xattrs_n + 2ul * 32 +
 	       (size_t)e->content.n_pieces * PIECE_BYTES_MAX +
 	       (size_t)e->content.n_extents * EXTENT_BYTES_MAX;
 }

@@ -187,8 +187,8 @@ int node_view_check(const struct node_view *v)
 
 	for (uint32_t i = 0; r == 0 && i < v->count; i++) {
 		struct tree_entry e;
-		const char *name;
-		uint32_t n;
+		const char *name = NULL;
+		uint32_t n = 0;
 
 		r = node_view_name(v, i, &name, &n);
 		if (r == 0 && last && name_compare(last, last_n, name, n) >= 0)

@@ -110,6 +110,11 @@ struct index_pack {
  * listed already keeps its number and gets the lines that it lacks.
  */
 int chunk_index_add_packs(struct chunk_index *x, const struct index_pack *packs, size_t n);
+/**
+ * A pack's file is not there: drop its line, and only that, at once. What it
+ * held is relied on no more; should the file come back, a rebuild enters it.
+ */
+int chunk_index_lose_pack(struct chunk_index *x, const struct pack_id *id);
 /** Drop a pack's line and all chunks that point to it. */
 int chunk_index_drop_pack(struct chunk_index *x, const struct pack_id *id);
 /** The same for several packs in one pass over the chunks. Unknown ones are passed over. */

@@ -81,7 +81,7 @@ void index_number_key(uint8_t to[static 4], uint32_t number);
 
 /** A number in meta. */
 int index_meta_get(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t *ret_value);
-int index_meta_put(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t value);
+int index_meta_put(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t number);
 
 /** May chunks in this pack serve new data? */
 bool index_pack_serves(const struct chunk_index *x, const struct pack_info *info);

@@ -227,7 +227,8 @@ int chunk_index_add_packs(struct chunk_index *x, const struct index_pack *packs,
 	if (!numbers || !listed)
 		return -ENOMEM;
 	r = collect_lines(&a);
-	lines = a.lines;
+	lines = a.lines; /* for its end */
+	(void)lines;
 	while (r == 0) {
 		size_t left = a.n_lines - from;
 		size_t to = from + (left < INDEX_BATCH_KEYS ? left : INDEX_BATCH_KEYS);
@@ -371,6 +372,14 @@ int chunk_index_drop_packs(struct chunk_index *x, const struct pack_id *ids, siz
 int chunk_index_drop_pack(struct chunk_index *x, const struct pack_id *id)
 {
 	return chunk_index_drop_packs(x, id, 1);
+}
+
+int chunk_index_lose_pack(struct chunk_index *x, const struct pack_id *id)
+{
+	uint32_t number;
+	struct dropping d = { .x = x, .numbers = &number };
+
+	return drop_pack_lines(&d, id, 1);
 }
 
 /* ---- flags ---- */

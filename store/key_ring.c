@@ -388,6 +388,7 @@ static int label_check(const char *label)
 {
 	size_t n = 0;
 
+	/* cppcheck-suppress arrayIndexOutOfBoundsCond; "" is not the only label */
 	while (label[n]) {
 		const size_t step = bytes_printable((const uint8_t *)label + n);
 

@@ -8,8 +8,9 @@
 
 #include <assert.h>
 
-#define KIB(n) ((n)*1024u)
-#define MIB(n) ((n)*1024u * 1024u)
+/* As wide as size_t, so that what is computed from them is too. */
+#define KIB(n) ((n)*1024ul)
+#define MIB(n) ((n)*1024ul * 1024ul)
 
 /* Chunks: what is compressed, sealed and indexed as one. */
 #define CHUNK_RAW_MAX MIB(1)

@@ -327,7 +327,7 @@ static int visit_host_name(void *context, const char *name)
 {
 	struct host_list *list = context;
 	struct host_id *grown;
-	struct host_id host;
+	struct host_id host = { 0 };
 
 	if (strlen(name) != 2 * HOST_ID_BYTES ||
 	    bytes_from_hex(name, host.bytes, HOST_ID_BYTES) < 0)

@@ -196,6 +196,14 @@ static int read_place(struct store_reader *reader, const struct chunk_id *id,
 	return r;
 }
 
+static void lose_pack(struct store *s, uint32_t number)
+{
+	struct pack_info info;
+
+	if (chunk_index_pack(s->index, number, &info) == 0)
+		(void)chunk_index_lose_pack(s->index, &info.id);
+}
+
 /*
  * The local pack failed with `r`. Let new data no longer rely on this copy, so
  * that the next capture stores it afresh, and ask the replicas.
@@ -205,9 +213,15 @@ static int read_elsewhere(struct store_reader *reader, const struct chunk_id *id
 {
 	struct store *s = reader->store;
 	char hex[2 * sizeof(id->bytes) + 1];
+	bool named;
 	int again;
 
 	bytes_to_hex(id->bytes, sizeof(id->bytes), hex);
+	/* The whole pack is gone: without a replica to ask, nothing in it may be relied on. */
+	if (r == -ENOENT && !s->source && s->mode == STORE_READ_WRITE)
+		lose_pack(s, place->pack);
+	/* What is wrong inside a pack was named by its reader. */
+	named = r != -ENOENT;
 	/* Damage is never absence. */
 	if (r == -ENOENT)
 		r = s->source ? -ENOENT : -EBADMSG;
@@ -220,7 +234,7 @@ static int read_elsewhere(struct store_reader *reader, const struct chunk_id *id
 		if (r == -ENOENT)
 			r = again == -ENOENT ? -EBADMSG : again;
 	}
-	return log_errno(r, "object %s cannot be read: its pack is missing or damaged", hex);
+	return named ? r : log_errno(r, "object %s cannot be read: its pack is missing", hex);
 }
 
 int64_t store_get(struct store_reader *r, const struct chunk_id *id, enum object_type type,

@@ -163,11 +163,16 @@ static void print_summary(const struct checking *c)
 {
 	char size[OUTPUT_SIZE_BYTES];
 
-	(void)printf("snapshots  %" PRIu64 " records, %" PRIu64 " folder nodes, %" PRIu64
-		     " files, %" PRIu64 " references\n",
-		     c->audit.records, c->audit.nodes, c->audit.files, c->audit.chunks);
-	(void)printf("packs      %" PRIu64 " packs, %" PRIu64 " objects, %s %s\n", c->scrub.packs,
-		     c->scrub.objects, output_size(c->scrub.bytes, size),
+	(void)printf("snapshots  %" PRIu64 " %s, %" PRIu64 " folder %s, %" PRIu64 " %s, %" PRIu64
+		     " %s\n",
+		     c->audit.records, output_plural(c->audit.records, "record", "records"),
+		     c->audit.nodes, output_plural(c->audit.nodes, "node", "nodes"), c->audit.files,
+		     output_plural(c->audit.files, "file", "files"), c->audit.chunks,
+		     output_plural(c->audit.chunks, "reference", "references"));
+	(void)printf("packs      %" PRIu64 " %s, %" PRIu64 " %s, %s %s\n", c->scrub.packs,
+		     output_plural(c->scrub.packs, "pack", "packs"), c->scrub.objects,
+		     output_plural(c->scrub.objects, "object", "objects"),
+		     output_size(c->scrub.bytes, size),
 		     c->data ? "read and verified" : "(tables only; --data reads every byte)");
 }
 
@@ -189,15 +194,16 @@ static int check(struct checking *c, bool json)
 	if (json) {
 		if (print_json(c, errors) < 0)
 			return failure_errno(-ENOMEM, "check");
-	} else {
+	} else if (!c->quiet) {
 		print_summary(c);
 	}
 	if (errors)
 		return failure(EXIT_CODE_VERIFY,
-			       "%" PRIu64 " damaged objects (named above); 'yore repair%s' saves "
+			       "%" PRIu64 " damaged %s (named above); 'yore repair%s' saves "
 			       "what can be saved",
-			       errors, c->data ? " --data" : "");
-	if (!json)
+			       errors, output_plural(errors, "object", "objects"),
+			       c->data ? " --data" : "");
+	if (!json && !c->quiet)
 		(void)puts("everything is whole");
 	return EXIT_CODE_DONE;
 }

@@ -33,6 +33,7 @@ static struct mount *volatile mounted;
 
 struct serving {
 	struct session *session;
+	struct mount *mount;
 	const struct mount_request *request;
 	int ready_fd; /* -1: in the foreground */
 };
@@ -55,11 +56,44 @@ static void catch_signals(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+/* What the mount has done so far, and what it holds in memory. */
+static json_t *mount_json(const struct serving *serving)
+{
+	struct chunk_cache_stats cache;
+	struct mount_stats requests;
+	json_t *o = json_object();
+
+	if (!o)
+		return NULL;
+	mount_stats(serving->mount, &requests);
+	chunk_cache_stats(serving->session->cache, &cache);
+	(void)output_json_name(o, "path", serving->request->mountpoint,
+			       strlen(serving->request->mountpoint));
+	(void)json_object_set_new(o, "requests", number(requests.requests));
+	(void)json_object_set_new(o, "lookups", number(requests.lookups));
+	(void)json_object_set_new(o, "getattrs", number(requests.getattrs));
+	(void)json_object_set_new(o, "readdirs", number(requests.readdirs));
+	(void)json_object_set_new(o, "reads", number(requests.reads));
+	(void)json_object_set_new(o, "xattrs", number(requests.xattrs));
+	(void)json_object_set_new(o, "others", number(requests.others));
+	(void)json_object_set_new(o, "nodes", number(requests.nodes));
+	(void)json_object_set_new(o, "cache_hits", number(cache.hits));
+	(void)json_object_set_new(o, "cache_waits", number(cache.waits));
+	(void)json_object_set_new(o, "cache_decodes", number(cache.decodes));
+	(void)json_object_set_new(o, "cache_bytes", number(cache.bytes));
+	return o;
+}
+
 static char *serving_status(void *context)
 {
 	const struct serving *serving = context;
 
-	return status_text(serving->session);
+	return status_text(serving->session, mount_json(serving));
 }
 
 static void serving_ready(void *context)
@@ -119,6 +153,7 @@ static int serve(struct serving *serving)
 	r = mount_new(s->timeline, s->cache, &options, &m);
 	if (r < 0)
 		return mount_failure(r);
+	serving->mount = m;
 	mounted = m;
 	if (cmd_cancelled)
 		mount_stop(m);

@@ -171,9 +171,11 @@ static int say_result(const struct repairing *p, bool json)
 				  "paths_hurt", (json_int_t)p->hurt)) < 0)
 		return failure_errno(-ENOMEM, "repair");
 	if (!json)
-		(void)printf("rebuilt the index: %" PRIu64 " objects in %" PRIu64 " packs (%" PRIu64
+		(void)printf("rebuilt the index: %" PRIu64 " %s in %" PRIu64 " %s (%" PRIu64
 			     " of them damaged)\n",
-			     p->index.chunks, p->index.packs, p->index.packs_damaged);
+			     p->index.chunks, output_plural(p->index.chunks, "object", "objects"),
+			     p->index.packs, output_plural(p->index.packs, "pack", "packs"),
+			     p->index.packs_damaged);
 	if (p->lost == 0 && p->hurt == 0) {
 		if (!json)
 			(void)puts("every snapshot is whole");

@@ -69,7 +69,10 @@ static int say_restore_failure(int r, const struct place *place, const char *tar
 {
 	switch (-r) {
 	case ENOENT:
-		return place_say_failure(r, place);
+		if (place->path[0])
+			return place_say_failure(r, place);
+		return failure(EXIT_CODE_FAILED, "cannot restore into %s: %s", target,
+			       failure_reason(r));
 	case ECANCELED:
 		return failure(EXIT_CODE_INTERRUPTED,
 			       "interrupted; every file in %s is whole, run it again and it goes "
@@ -118,10 +121,11 @@ static void print_summary(const struct restore_options *options,
 {
 	char all[OUTPUT_SIZE_BYTES], written[OUTPUT_SIZE_BYTES], time[OUTPUT_TIME_BYTES];
 
-	(void)printf("%s %" PRIu64 " files, %" PRIu64 " folders (%s) %s ",
+	(void)printf("%s %" PRIu64 " %s, %" PRIu64 " %s (%s) %s ",
 		     options->dry_run ? "would restore" : "restored", result->files,
-		     result->directories, output_size(result->bytes, all),
-		     options->dry_run ? "into" : "in");
+		     output_plural(result->files, "file", "files"), result->directories,
+		     output_plural(result->directories, "folder", "folders"),
+		     output_size(result->bytes, all), options->dry_run ? "into" : "in");
 	output_name(stdout, options->target, strlen(options->target));
 	(void)printf("; %s %" PRIu64 " (%s)", options->dry_run ? "would write" : "wrote",
 		     result->written, output_size(result->written_bytes, written));
@@ -145,6 +149,7 @@ static int restore(struct session *s, const struct cmd_globals *globals,
 		return r;
 	memset(&result, 0, sizeof(result));
 	options->target_is_parent = place.path[0] != '\0';
+	/* cppcheck-suppress autoVariables; the run below is its last user */
 	options->progress = &counters;
 	if (options->dry_run && !globals->json)
 		options->planned = print_planned;
@@ -160,16 +165,18 @@ static int restore(struct session *s, const struct cmd_globals *globals,
 		return say_restore_failure(r, &place, options->target);
 
 	took_ns = clock_now_ns() - start_ns;
-	if (!globals->json)
+	if (!globals->json && globals->verbosity >= 0)
 		print_summary(options, &result, took_ns);
-	else if (print_json(&place, options, &result, took_ns) < 0)
+	else if (globals->json && print_json(&place, options, &result, took_ns) < 0)
 		return failure_errno(-ENOMEM, "restore");
 	if (result.errors)
-		failure_note("%" PRIu64 " objects were not restored (named above)", result.errors);
+		failure_note("%" PRIu64 " %s not restored (named above)", result.errors,
+			     output_plural(result.errors, "object was", "objects were"));
 	if (result.incomplete)
-		failure_note("%" PRIu64
-			     " objects lack an owner or another attribute (named above)%s",
-			     result.incomplete, geteuid() ? "; root can restore these" : "");
+		failure_note("%" PRIu64 " %s an owner or another attribute (named above)%s",
+			     result.incomplete,
+			     output_plural(result.incomplete, "object lacks", "objects lack"),
+			     geteuid() ? "; root can restore these" : "");
 	return result.errors || result.incomplete ? EXIT_CODE_PARTIAL : EXIT_CODE_DONE;
 }
 

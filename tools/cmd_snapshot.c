@@ -227,13 +227,16 @@ static void print_summary(const struct capture_result *result, bool dry_run, int
 	char time[OUTPUT_TIME_BYTES];
 
 	if (dry_run)
-		(void)printf("would take %" PRIu64 " files (%s), reading %" PRIu64 " of them; %s\n",
-			     result->files, output_size(result->bytes, size), result->files_read,
+		(void)printf("would take %" PRIu64 " %s (%s), reading %" PRIu64 " of them; %s\n",
+			     result->files, output_plural(result->files, "file", "files"),
+			     output_size(result->bytes, size), result->files_read,
 			     output_duration(took_ns, time));
 	else
-		(void)printf("@%s  %" PRIu64 " files, %s; read %" PRIu64 " (%s), %s new, %s\n",
-			     result->snapshot.name, result->files, output_size(result->bytes, size),
-			     result->files_read, output_size(result->bytes_read, read),
+		(void)printf("@%s  %" PRIu64 " %s, %s; read %" PRIu64 " (%s), %s new, %s\n",
+			     result->snapshot.name, result->files,
+			     output_plural(result->files, "file", "files"),
+			     output_size(result->bytes, size), result->files_read,
+			     output_size(result->bytes_read, read),
 			     output_size(result->snapshot.new_stored_bytes, fresh),
 			     output_duration(took_ns, time));
 }
@@ -266,19 +269,21 @@ static int capture(struct session *s, const struct request *q, const struct cmd_
 		return say_capture_failure(r, q);
 
 	took_ns = clock_now_ns() - start_ns;
-	/* With -q only a dry run, which is asked for nothing else, says what it found. */
-	if (!globals->json && (globals->verbosity >= 0 || q->dry_run))
+	if (!globals->json && globals->verbosity >= 0)
 		print_summary(&result, q->dry_run, took_ns);
 	else if (globals->json && print_json(s, &result, q->dry_run, took_ns) < 0)
 		return failure_errno(-ENOMEM, "snapshot");
 	if (result.n_absent)
 		failure_note("%" PRIu32
-			     " protected paths are absent and keep their last state; plug "
-			     "the disk in, or run 'yore snapshot --accept PATH'",
-			     result.n_absent);
+			     " protected %s last state; plug the disk in, or run 'yore snapshot "
+			     "--accept PATH'",
+			     result.n_absent,
+			     output_plural(result.n_absent, "path is absent and keeps its",
+					   "paths are absent and keep their"));
 	if (result.errors)
-		failure_note("%" PRIu64 " objects were not captured as they are (named above)",
-			     result.errors);
+		failure_note("%" PRIu64 " %s (named above)", result.errors,
+			     output_plural(result.errors, "object was not captured as it is",
+					   "objects were not captured as they are"));
 	return result.errors || result.n_absent ? EXIT_CODE_PARTIAL : EXIT_CODE_DONE;
 }
 

@@ -29,20 +29,23 @@ static void print_latest(const struct status *status)
 		(void)printf("%-12s none yet; take one with 'yore snapshot PATH'\n", "latest");
 		return;
 	}
-	(void)printf("%-12s %s (%s ago), %" PRIu64 " files, %s\n", "latest",
+	(void)printf("%-12s %s (%s ago), %" PRIu64 " %s, %s\n", "latest",
 		     output_time(status->latest.time_ns, time),
 		     output_duration(status->now_ns - status->latest.time_ns, age),
-		     status->latest.files, output_size(status->latest.bytes, size));
+		     status->latest.files, output_plural(status->latest.files, "file", "files"),
+		     output_size(status->latest.bytes, size));
 }
 
 static void print_space(const struct status *status)
 {
 	char packs[OUTPUT_SIZE_BYTES], index[OUTPUT_SIZE_BYTES], rest[OUTPUT_SIZE_BYTES];
 
-	(void)printf("%-12s %s in %" PRIu64 " packs; %s free on its disk\n", "space",
+	(void)printf("%-12s %s in %" PRIu64 " %s; %s free on its disk\n", "space",
 		     output_size(status->pack_bytes, packs), status->packs,
+		     output_plural(status->packs, "pack", "packs"),
 		     output_size(status->free_bytes, rest));
-	(void)printf("%-12s %" PRIu64 " objects, %s\n", "index", status->chunks,
+	(void)printf("%-12s %" PRIu64 " %s, %s\n", "index", status->chunks,
+		     output_plural(status->chunks, "object", "objects"),
 		     output_size(status->index_bytes, index));
 }
 
@@ -53,9 +56,12 @@ static void print_warnings(const struct status *status)
 			     "recovery' shows a new one), then run 'yore key recovery --confirm'\n",
 			     "warning");
 	if (status->has_latest && status->latest.n_absent)
-		(void)printf("%-12s %" PRIu32 " protected folders were absent at the latest "
-			     "snapshot and keep their last state\n",
-			     "warning", status->latest.n_absent);
+		(void)printf("%-12s %" PRIu32 " protected %s last state\n", "warning",
+			     status->latest.n_absent,
+			     output_plural(status->latest.n_absent,
+					   "folder was absent at the latest snapshot and keeps its",
+					   "folders were absent at the latest snapshot and keep "
+					   "their"));
 	if (status->read_only)
 		(void)printf("%-12s the repository cannot be written to from here\n", "warning");
 }
@@ -71,8 +77,8 @@ static void print_status(const struct status *status)
 	if (status->n_mountpoints == 0)
 		print_name("mounted at", "nowhere; 'yore mount' does it");
 	for (size_t i = 0; status->n_hosts > 1 && i < status->n_hosts; i++) {
-		(void)printf("%-12s %" PRIu64 " snapshots: ", "of host",
-			     status->hosts[i].snapshots);
+		(void)printf("%-12s %" PRIu64 " %s: ", "of host", status->hosts[i].snapshots,
+			     output_plural(status->hosts[i].snapshots, "snapshot", "snapshots"));
 		output_name(stdout, status->hosts[i].name, strlen(status->hosts[i].name));
 		(void)printf(" (%s)\n", status->hosts[i].id);
 	}

@@ -101,6 +101,11 @@ static bool utf8_tail(const unsigned char *p, size_t n)
 	return true;
 }
 
+const char *output_plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
 size_t output_utf8(const char *text, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)text;

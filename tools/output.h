@@ -31,6 +31,9 @@ char *output_time_utc(int64_t time_ns, char to[static OUTPUT_TIME_BYTES]);
 /** "0.4 s", "12 s", "3 min 5 s", "2 h 10 min", "4 days". */
 char *output_duration(int64_t ns, char to[static OUTPUT_TIME_BYTES]);
 
+/** The word that goes with a number. */
+const char *output_plural(uint64_t n, const char *one, const char *many);
+
 /** Length of the valid UTF-8 sequence at the start of n bytes, or 0. */
 size_t output_utf8(const char *text, size_t n);
 /** Escape for a terminal. `to` is always terminated; room for 4n + 1 never cuts. Returns the

@@ -53,8 +53,10 @@ int password_from_file(const char *path, char **ret_password)
 	CLEANUP(close_fd_ptr) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	int r;
 
-	if (fd < 0)
-		return log_errno(-errno, "password: cannot open %s", path);
+	if (fd < 0) {
+		r = log_errno(-errno, "password: cannot open %s", path);
+		return r == -ENOENT ? -EIO : r; /* it was given, but cannot be had */
+	}
 	r = read_line(fd, ret_password);
 	return r < 0 ? log_errno(r, "password: cannot read one from %s", path) : 0;
 }

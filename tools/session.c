@@ -156,8 +156,8 @@ static int unlock_by_password(struct session *s, const uint8_t binding[static 32
 	if (r == 0)
 		return key_ring_open(s->io, binding, &(struct unlock){ .password = password },
 				     &s->ring);
-	if (r != -ENOENT)
-		return r == -ECANCELED ? r : -EKEYREJECTED;
+	if (r != -ENOENT) /* but for an empty one it is said why */
+		return r == -ECANCELED || r == -EINVAL ? r : -EKEYREJECTED;
 
 	(void)snprintf(prompt, sizeof(prompt), "Password or recovery code of %s", path);
 	for (int i = 0; i < PASSWORD_TRIES; i++) {
@@ -193,11 +193,13 @@ static int unlock(struct session *s, const char *path)
 		return EXIT_CODE_DONE;
 	case ECANCELED:
 		return failure(EXIT_CODE_INTERRUPTED, "interrupted");
-	case EKEYREJECTED:
+	case EINVAL:
 		return failure(EXIT_CODE_WRONG_KEY,
-			       "no password for %s: the one given is empty or cannot be read; look "
-			       "at YORE_PASSWORD, YORE_PASSWORD_FILE and YORE_PASSWORD_COMMAND",
+			       "no password for %s: the one given is empty; look at YORE_PASSWORD, "
+			       "YORE_PASSWORD_FILE and YORE_PASSWORD_COMMAND",
 			       path);
+	case EKEYREJECTED:
+		return EXIT_CODE_WRONG_KEY;
 	case ENOKEY:
 		return failure(EXIT_CODE_WRONG_KEY,
 			       "wrong password for %s: it fits none of its keys; give the "

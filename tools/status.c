@@ -273,16 +273,21 @@ json_t *status_json(const struct status *status)
 	return o;
 }
 
-char *status_text(void *context)
+char *status_text(struct session *s, json_t *mount)
 {
 	struct status status;
 	json_t *json;
 	char *text, *line = NULL;
 
-	if (status_collect(context, &status) < 0)
+	if (status_collect(s, &status) < 0) {
+		json_decref(mount);
 		return NULL;
+	}
 	json = status_json(&status);
 	status_done(&status);
+	if (json)
+		(void)json_object_set(json, "mount", mount);
+	json_decref(mount);
 	text = json ? json_dumps(json, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
 	json_decref(json);
 	if (text && asprintf(&line, "%s\n", text) < 0)

@@ -42,7 +42,10 @@ int status_collect(struct session *s, struct status *ret_status);
 void status_done(struct status *status);
 /** NULL on no memory. */
 json_t *status_json(const struct status *status);
-/** The same as text, for .yore/status.json: `context` is a struct session. The caller frees it. */
-char *status_text(void *context);
+/**
+ * What .yore/status.json holds: the same as text, with `mount` (taken) as its
+ * member of that name. The caller frees it. NULL on any failure.
+ */
+char *status_text(struct session *s, json_t *mount);
 
 #endif

@@ -142,7 +142,7 @@ void log_line(enum log_level level, const char *format, ...)
 	errno = saved;
 }
 
-int log_errno(int r, const char *format, ...)
+void log_reason(int r, const char *format, ...)
 {
 	const int saved = errno;
 	char buffer[128];
@@ -161,5 +161,4 @@ int log_errno(int r, const char *format, ...)
 	line_add(&line, text, false, 0);
 	say(LOG_LEVEL_ERROR, line.text);
 	errno = saved;
-	return r;
 }

@@ -30,7 +30,14 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
  * Say an error line that ends in the text of the negative errno `r`, and
  * return `r`, so that a caller can write: return log_errno(r, "...").
  */
-int log_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define log_errno(r, ...)                              \
+	({                                             \
+		const int log_errno_r_ = (r);          \
+		log_reason(log_errno_r_, __VA_ARGS__); \
+		log_errno_r_;                          \
+	})
+/* What it says; that the value comes back unchanged, every caller's compiler is to see. */
+void log_reason(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)

@@ -17,7 +17,7 @@ struct hostile {
 	struct id_hasher *hashers[OBJECT_TYPE_MAX + 1];
 	struct pack_writer *pack;
 	struct chunk_id good; /* of the good file's bytes; zero: not put yet */
-	bool unlisted; /* packs are not entered into the index */
+	bool unlisted;        /* packs are not entered into the index */
 };
 
 /** Stop with a message unless the condition holds. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/pack_writer.h"
 #include "tests/unit/capture_fixture.h"
 
 static int count_source(const struct record *r, const char *path, enum source_state *ret_state)
@@ -326,6 +327,31 @@ static void test_what_a_dropped_pack_held_is_stored_again(void **state)
 	assert_string_equal(desk_has(d, "f"), "text");
 }
 
+/* Nobody told the index; the folders, which are read first, tell it. */
+static void test_what_a_deleted_pack_held_is_stored_again(void **state)
+{
+	struct desk *d = *state;
+	const struct host_id own_host = *store_host(d->fixture->store);
+	char path[PACK_PATH_BYTES];
+	struct pack_id pack;
+
+	desk_write(d, "f", "text");
+	let_rest();
+	(void)desk_take(d, d->source);
+	pack = newest_pack(d);
+	timeline_close(d->timeline);
+	store_close(d->fixture->store);
+	(void)pack_path(&own_host, &pack, path);
+	assert_int_equal(io_unlink(d->fixture->io, path, IO_OBJECT_PACK), 0);
+	assert_int_equal(
+		store_open(d->fixture->io, d->fixture->ring, STORE_READ_WRITE, &d->fixture->store),
+		0);
+	assert_int_equal(
+		timeline_open(d->fixture->store, store_host(d->fixture->store), &d->timeline), 0);
+	(void)desk_take(d, NULL);
+	assert_string_equal(desk_has(d, "f"), "text");
+}
+
 /* A run that does not see everything must not vouch for the rest. */
 static void test_doubt_lasts_until_every_source_was_looked_at(void **state)
 {
@@ -442,6 +468,7 @@ int main(void)
 		CASE(test_a_reopened_repository_has_it_all),
 		CASE(test_a_shunned_chunk_is_stored_again_from_an_unchanged_source),
 		CASE(test_what_a_dropped_pack_held_is_stored_again),
+		CASE(test_what_a_deleted_pack_held_is_stored_again),
 		CASE(test_doubt_lasts_until_every_source_was_looked_at),
 		CASE(test_a_pack_condemned_before_the_commit_is_relied_on_no_more),
 		CASE(test_a_capture_that_is_always_undercut_commits_nothing),

@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -352,6 +353,45 @@ static void test_recovery_codes_forgive_writing_but_not_typing(void **state)
 	assert_false(recovery_code_valid("correct horse battery staple"));
 }
 
+struct removal {
+	pthread_t thread;
+	char name[SLOT_NAME_BYTES + 1];
+	int result;
+};
+
+static void *run_removal(void *context)
+{
+	struct removal *m = context;
+
+	m->result = key_ring_remove(ring, io, m->name);
+	return NULL;
+}
+
+static void test_two_removals_at_once_leave_a_slot(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 30; round++) {
+		struct removal removals[2];
+		char path[64];
+
+		memset(removals, 0, sizeof(removals));
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(key_ring_add_machine(ring, io, i ? machine : other_machine,
+							      NULL, removals[i].name),
+					 0);
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(pthread_create(&removals[i].thread, NULL, run_removal,
+							&removals[i]),
+					 0);
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(pthread_join(removals[i].thread, NULL), 0);
+		assert_int_equal(removals[0].result + removals[1].result, -EPERM);
+		(void)snprintf(path, sizeof(path), "keys/%s",
+			       removals[removals[0].result == 0].name);
+		assert_int_equal(io_unlink(io, path, IO_OBJECT_KEY), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +408,8 @@ int main(void)
 						start, stop),
 		cmocka_unit_test_setup_teardown(test_labels_are_listed, start, stop),
 		cmocka_unit_test_setup_teardown(test_the_last_working_slot_stays, start, stop),
+		cmocka_unit_test_setup_teardown(test_two_removals_at_once_leave_a_slot, start,
+						stop),
 		cmocka_unit_test_setup_teardown(test_the_number_of_slots_is_bounded, start, stop),
 		cmocka_unit_test_setup_teardown(test_recovery_codes_forgive_writing_but_not_typing,
 						start, stop),

@@ -34,10 +34,13 @@ static uint64_t enter_root(struct node_table *t, uint64_t seq, const char *alias
 
 static uint64_t enter_child(struct node_table *t, uint64_t parent, uint32_t index)
 {
+	/* None lies inside itself. */
+	struct chunk_id tree = { { 1, 2, 4 } };
 	struct node_handle h;
 
+	memcpy(tree.bytes + 8, &parent, sizeof(parent));
 	assert_int_equal(
-		node_table_enter_child(t, node_slot(parent), index, &TREE, 1000 + index, &h), 0);
+		node_table_enter_child(t, node_slot(parent), index, &tree, 1000 + index, &h), 0);
 	return h.node;
 }
 
@@ -198,7 +201,7 @@ static void test_a_deep_path_leaves_without_recursion(void **state)
 	uint64_t at = enter_root(t, 1, "@today");
 
 	(void)state;
-	for (int i = 0; i < 100000; i++) {
+	for (int i = 0; i < TREE_DEPTH_MAX - 1; i++) {
 		uint64_t below = enter_child(t, at, 0);
 
 		node_table_forget(t, at, 1);
@@ -206,6 +209,29 @@ static void test_a_deep_path_leaves_without_recursion(void **state)
 	}
 	node_table_forget(t, at, 1);
 	assert_int_equal(node_table_count(t), 0);
+}
+
+static void test_a_directory_is_not_entered_inside_itself(void **state)
+{
+	CLEANUP(node_table_free_ptr) struct node_table *t = make();
+	const struct chunk_id loop = { { 7 } }, empty = { { 0 } };
+	uint64_t root = enter_root(t, 1, "@today"), at;
+	struct node_handle h;
+
+	(void)state;
+	assert_int_equal(node_table_enter_child(t, node_slot(root), 0, &loop, 5, &h), 0);
+	at = enter_child(t, h.node, 0);
+	assert_int_equal(node_table_enter_child(t, node_slot(at), 1, &loop, 5, &h), -ELOOP);
+	/* The snapshot's root counts as well. */
+	assert_int_equal(node_table_enter_child(t, node_slot(at), 1, &TREE, 5, &h), -ELOOP);
+	for (int i = 2; i < 5; i++) {
+		assert_int_equal(node_table_enter_child(t, node_slot(at), 1, &empty, 5, &h), 0);
+		at = h.node;
+	}
+	for (int i = 6; i < TREE_DEPTH_MAX; i++)
+		at = enter_child(t, at, 0);
+	assert_int_equal(node_table_enter_child(t, node_slot(at), 0, &empty, 5, &h), 0);
+	assert_int_equal(node_table_enter_child(t, node_slot(h.node), 0, &empty, 5, &h), -ELOOP);
 }
 
 int main(void)
@@ -221,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_forgetting_too_much_changes_nothing),
 		cmocka_unit_test(test_many_nodes_are_found_again),
 		cmocka_unit_test(test_a_deep_path_leaves_without_recursion),
+		cmocka_unit_test(test_a_directory_is_not_entered_inside_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

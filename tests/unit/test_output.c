@@ -142,6 +142,14 @@ static void test_a_streamed_list_is_json(void **state)
 	free(text);
 }
 
+static void test_words_go_with_their_number(void **state)
+{
+	(void)state;
+	assert_string_equal(output_plural(0, "pack", "packs"), "packs");
+	assert_string_equal(output_plural(1, "pack", "packs"), "pack");
+	assert_string_equal(output_plural(2, "pack", "packs"), "packs");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +161,7 @@ int main(void)
 		cmocka_unit_test(test_escaping_stays_in_its_room),
 		cmocka_unit_test(test_json_keeps_the_bytes_of_bad_names),
 		cmocka_unit_test(test_a_streamed_list_is_json),
+		cmocka_unit_test(test_words_go_with_their_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
