@@ -148,6 +148,7 @@ int mount_new(struct timeline *t, struct chunk_cache *cache, const struct mount_
 	r = view_new(t, cache, options->status_json, options->context, &m->view);
 	if (r < 0)
 		return r;
+	m->view->allow_other = options->allow_other;
 	r = fuse_ops_init(&m->ops, m->view, options->allow_other, options->read_ahead_bytes);
 	if (r < 0)
 		return r;

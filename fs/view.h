@@ -36,6 +36,7 @@ struct view {
 	struct host_id host;
 	uid_t uid; /* who mounts: owner of all that is not captured */
 	gid_t gid;
+	bool allow_other;               /* the kernel checks modes and ACLs */
 	atomic_uint_fast64_t state;     /* of the timeline, as last seen */
 	atomic_int_fast64_t changed_ns; /* mtime of the root and .snapshots */
 	atomic_uint_fast64_t version;   /* grows with every change of the timeline or the day */

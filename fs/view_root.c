@@ -14,6 +14,8 @@
 
 /* Cookies: 1 after ".", 2 after "..", 3 after `latest`; then day or sequence + this. */
 #define COOKIE_NAMES 16u
+/* The last number there is, and not 65534, which belongs to the user nobody. */
+#define GID_OF_NOBODY ((gid_t)-2)
 
 /* ---- the listed days ---- */
 
@@ -183,6 +185,21 @@ static uint64_t snapshots_ino(const struct view *v)
 	return view_ino_of_name(v, NODE_ROOT, ".snapshots", 10);
 }
 
+/*
+ * The kernel makes the root's inode before it knows that ACLs are wanted, and
+ * never keeps that one's ACL: each path that somebody else than its owner walks
+ * through the root would ask for it (measured: two requests for each file of an
+ * `ls -lR`). It does not ask where the group has no rights. So the group has
+ * none, and is one that nobody is in: then the rights of all others count.
+ */
+static void spare_acl_requests(const struct view *v, struct stat *st)
+{
+	if (!v->allow_other)
+		return;
+	st->st_mode = S_IFDIR | 0705;
+	st->st_gid = GID_OF_NOBODY;
+}
+
 void view_root_stat(const struct view *v, uint64_t node, struct node_info *ret_info)
 {
 	*ret_info = (struct node_info){
@@ -192,6 +209,8 @@ void view_root_stat(const struct view *v, uint64_t node, struct node_info *ret_i
 	};
 	view_stat_own(v, S_IFDIR | 0755, node == NODE_ROOT ? NODE_ROOT : snapshots_ino(v), 0,
 		      atomic_load_explicit(&v->changed_ns, memory_order_relaxed), &ret_info->st);
+	if (node == NODE_ROOT)
+		spare_acl_requests(v, &ret_info->st);
 }
 
 static uint64_t latest_ino(const struct view *v)

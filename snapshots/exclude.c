@@ -86,7 +86,6 @@ static bool is_literal(const char *text, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (text[i] == '\\')
 			i++;
-		/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): NUL is no wildcard */
 		else if (memchr("*?[", text[i], 3))
 			return false;
 	}

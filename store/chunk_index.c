@@ -144,6 +144,7 @@ int index_read_begin(struct chunk_index *x, MDB_txn **ret_txn)
 	MDB_txn *txn = NULL;
 	int rc;
 
+	*ret_txn = NULL; /* so that nobody has to prove that it is set */
 	lock_take(&x->lock);
 	if (x->n_pool > 0)
 		txn = x->pool[--x->n_pool];

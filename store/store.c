@@ -329,7 +329,7 @@ static int visit_host_name(void *context, const char *name)
 	struct host_id *grown;
 	struct host_id host = { 0 };
 
-	if (strlen(name) != 2 * HOST_ID_BYTES ||
+	if (strlen(name) != 2ul * HOST_ID_BYTES ||
 	    bytes_from_hex(name, host.bytes, HOST_ID_BYTES) < 0)
 		return 0;
 	for (size_t i = 0; i < list->n; i++)

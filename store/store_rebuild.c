@@ -78,7 +78,7 @@ static int visit_pack(void *context, const char *name)
 	uint32_t number;
 	int r;
 
-	if (strlen(name) != 2 * SHA256_BYTES || bytes_from_hex(name, id.bytes, SHA256_BYTES) < 0)
+	if (strlen(name) != 2ul * SHA256_BYTES || bytes_from_hex(name, id.bytes, SHA256_BYTES) < 0)
 		return 0;
 	r = chunk_index_find_pack(b->s->index, &id, &number);
 	if (r < 0 && r != -ENOENT)

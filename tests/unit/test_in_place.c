@@ -60,7 +60,7 @@ static uint32_t check_runs(const struct in_place_run *runs, uint32_t n_runs, con
 
 	for (uint32_t i = 0; i < n_runs; i++) {
 		const struct extent *e = &runs[i].extent;
-		struct chunk_pin pin;
+		struct chunk_pin pin = { 0 };
 
 		assert_int_equal(runs[i].at, at);
 		assert_true(e->length > 0);

@@ -249,7 +249,7 @@ static void test_big_files_with_holes_come_back_sparse(void **state)
 	restore_well(w);
 	assert_int_equal(stat_of(in(w->target, "big")).st_size, MIB(30));
 	assert_int_equal(stat_of(in(w->target, "end")).st_size, KIB(320));
-	assert_true(stat_of(in(w->target, "big")).st_blocks * 512 < MIB(4));
+	assert_in_range(stat_of(in(w->target, "big")).st_blocks * 512, 0, MIB(4));
 	/* The second run compares every byte and finds nothing to do. */
 	w->options.verify_existing = true;
 	restore_well(w);
