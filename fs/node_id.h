@@ -56,6 +56,7 @@ static inline uint32_t node_index(uint64_t node)
 
 static inline uint64_t node_of_directory(uint32_t slot)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	return (uint64_t)slot << 32;
 }
 

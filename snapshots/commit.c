@@ -52,8 +52,8 @@ static int add_source(struct captured_set *set, const char *path,
 	struct captured_source *s = &set->sources[set->n];
 
 	for (size_t i = 0; i < set->n; i++)
-		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a source in the set has
-		 * its path */
+		/* A source in the set has its path.
+		 * NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
 		if (strcmp(set->sources[i].result.path, path) == 0)
 			return 0;
 	set->n++;

@@ -88,6 +88,7 @@ static inline uint64_t get_u64(const uint8_t *at)
 
 static inline uint64_t get_varint(struct byte_reader *r)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	if (r->at < r->end && *r->at < 0x80)
 		return *r->at++;
 	return byte_reader_varint(r);

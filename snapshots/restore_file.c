@@ -120,8 +120,8 @@ static int pass_list(struct restore_thread *t, struct file_pass *pass, const str
 			r = content_reader_next(t->reader, &view);
 		if (r <= 0)
 			break;
-		/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): set with every
-		 * 1 */
+		/* The reader sets it with every 1.
+		 * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 		if (view.offset != length)
 			return -EUCLEAN;
 		r = pass_piece(t, pass, view.offset, &view.piece, view.extents);

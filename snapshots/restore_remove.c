@@ -186,6 +186,7 @@ int restore_remove(int dirfd, const char *name)
 	}
 	if (r < 0)
 		return r;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
 	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 

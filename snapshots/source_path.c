@@ -56,6 +56,7 @@ static char *relative_target(const char *link, const char *target)
 	char *at;
 	size_t depth = 0;
 
+	assert(target);
 	if (target[0] != '/')
 		return strdup(target);
 	for (const char *c = link + 1; *c; c++)
@@ -120,6 +121,7 @@ static int follow(struct source_path *p, char *done, size_t *n, const char *targ
 	CLEANUP(free_ptr) char *before = *rest;
 	int r;
 
+	assert(target);
 	*rest = NULL;
 	r = p->n_links == LINKS_MAX ? -ELOOP : add_link(p, done, target);
 	if (r < 0)

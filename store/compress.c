@@ -14,7 +14,7 @@
 
 /* Inputs from this size on are sampled first. */
 #define SAMPLED_BYTES_MIN KIB(64)
-#define SAMPLES 3
+#define SAMPLES 3ul
 #define SAMPLE_BYTES KIB(4)
 /* Stored raw unless a sample shrinks by a 32nd, and the whole by a 64th. */
 #define SAMPLE_GAIN 32

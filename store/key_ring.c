@@ -250,6 +250,7 @@ static int derive_secret(const struct slot_image *image, const uint8_t *secret,
 		memcpy(s->secret, secret, KEY_BYTES);
 		return 0;
 	}
+	assert(password);
 	return crypto_argon2id(password, strlen(password), image->salt,
 			       (uint32_t)get_le(image->argon2_ops, 4),
 			       get_le(image->argon2_memory_kib, 4) * 1024, s->secret);

@@ -39,7 +39,7 @@ char *pack_path(const struct host_id *host, const struct pack_id *id,
 	memcpy(at, "packs/", 6);
 	at += 6;
 	bytes_to_hex(host->bytes, HOST_ID_BYTES, at);
-	at += 2 * HOST_ID_BYTES;
+	at += 2ul * HOST_ID_BYTES;
 	*at++ = '/';
 	bytes_to_hex(id->bytes, 1, at);
 	at += 2;

@@ -223,7 +223,7 @@ int pack_reader_get(struct pack_reader *p, const struct pack_entry *entry, struc
 static int open_table(struct pack_reader *p, struct read_scratch *s,
 		      struct pack_trailer *ret_trailer, uint64_t *ret_table_at)
 {
-	struct pack_trailer trailer;
+	struct pack_trailer trailer = { 0 };
 	uint8_t ad[PACK_TABLE_AD_BYTES];
 	uint8_t end[16];
 	uint8_t *table;

@@ -149,7 +149,7 @@ static int restore(struct session *s, const struct cmd_globals *globals,
 		return r;
 	memset(&result, 0, sizeof(result));
 	options->target_is_parent = place.path[0] != '\0';
-	/* cppcheck-suppress autoVariables; the run below is its last user */
+	/* cppcheck-suppress autoVariables; taken back right after the run */
 	options->progress = &counters;
 	if (options->dry_run && !globals->json)
 		options->planned = print_planned;
@@ -157,10 +157,13 @@ static int restore(struct session *s, const struct cmd_globals *globals,
 	if (r == 0)
 		r = progress_start(globals->verbosity < 0 || options->dry_run, sample, &counters,
 				   &progress);
-	if (r < 0)
+	if (r < 0) {
+		options->progress = NULL;
 		return failure_errno(r, "restore");
+	}
 	r = restore_run(s->timeline, &place.snapshot, s->cache, place.path, options, &result);
 	progress_stop(STEAL(progress));
+	options->progress = NULL;
 	if (r < 0)
 		return say_restore_failure(r, &place, options->target);
 

@@ -14,7 +14,7 @@
 #define TMP_RANDOM_BYTES 16
 #define TMP_TRIES 4
 
-static_assert(sizeof(TMP_FOLDER) + 2 * TMP_RANDOM_BYTES <= 40, "a tmp name fits its buffer");
+static_assert(sizeof(TMP_FOLDER) + 2ul * TMP_RANDOM_BYTES <= 40, "a tmp name fits its buffer");
 
 void io_free(struct io *io)
 {

@@ -470,8 +470,8 @@ static const char *check_folder(struct look *l, const struct chunk_id *root, con
 		const char *problem = NULL;
 		char below[600];
 
-		if (snprintf(below, sizeof(below), "%s/%.*s", path, (int)entry.name_n, entry.name) >=
-		    (int)sizeof(below))
+		if (snprintf(below, sizeof(below), "%s/%.*s", path, (int)entry.name_n,
+			     entry.name) >= (int)sizeof(below))
 			return say(c, "%s/: a path longer than any that was made", path);
 		if (S_ISDIR(entry.mode))
 			problem = check_folder(l, &entry.tree, below, depth + 1);

@@ -20,7 +20,7 @@ mount_probe() {
 daemon_pid() {
 	local p
 	for p in /proc/[0-9]*; do
-		tr '\0' '\n' 2>/dev/null <"$p/cmdline" | grep -qx -- "$mnt" || continue
+		tr '\0' '\n' 2>/dev/null <"$p/cmdline" | grep -x -- "$mnt" >/dev/null || continue
 		case $(cat "$p/comm" 2>/dev/null) in yore*) echo "${p#/proc/}"; return ;; esac
 	done
 	return 1
