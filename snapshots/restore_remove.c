@@ -186,13 +186,13 @@ int restore_remove(int dirfd, const char *name)
 	}
 	if (r < 0)
 		return r;
-	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
 	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
 /* Strictly what restore_temporary() makes. */
 static bool is_temporary(const char *name)
 {
+	assert(name);
 	if (strncmp(name, ".yore-", 6) != 0 || strlen(name) != TEMPORARY_BYTES - 2)
 		return false;
 	return strspn(name + 6, "0123456789abcdef") == 16;

@@ -265,6 +265,7 @@ int pack_reader_table(struct pack_reader *p, struct read_scratch *s,
 	r = open_table(p, s, &trailer, &table_at);
 	if (r < 0)
 		return log_errno(r, "%s: cannot read the pack's table", p->path);
+	assert(trailer.n_entries > 0);
 	entries = calloc(trailer.n_entries, sizeof(*entries));
 	if (!entries)
 		return -ENOMEM;
