@@ -300,8 +300,7 @@ void mount_point_log_users(const char *path)
 
 	while (proc && n < USERS_MAX && (entry = readdir(proc))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
-		    atoi(entry->d_name) == getpid() ||
-		    !process_uses(entry->d_name, path, path_n))
+		    atoi(entry->d_name) == getpid() || !process_uses(entry->d_name, path, path_n))
 			continue;
 		log_user(path, entry->d_name);
 		n++;

@@ -132,9 +132,11 @@ void pack_info_parse(const uint8_t from[static PACK_VALUE_BYTES], struct pack_in
 
 int index_damage(struct chunk_index *x, enum index_db db)
 {
-	atomic_store(&x->damaged, true);
-	return log_errno(-EUCLEAN, "index: a line of the table '%s' is damaged; run 'yore repair'",
-			 index_db_names[db]);
+	char what[64];
+
+	(void)snprintf(what, sizeof(what), "a line of the table '%s'", index_db_names[db]);
+	index_distrust(x, what);
+	return -EUCLEAN;
 }
 
 /* ---- transactions ---- */
@@ -145,6 +147,7 @@ int index_read_begin(struct chunk_index *x, MDB_txn **ret_txn)
 	int rc;
 
 	*ret_txn = NULL; /* so that nobody has to prove that it is set */
+	index_guard_enter(x);
 	lock_take(&x->lock);
 	if (x->n_pool > 0)
 		txn = x->pool[--x->n_pool];
@@ -158,14 +161,16 @@ int index_read_begin(struct chunk_index *x, MDB_txn **ret_txn)
 		else
 			mdb_txn_abort(txn);
 	}
-	if (rc != 0)
-		return log_errno(index_error(rc), "index: cannot begin to read");
-	return 0;
+	if (rc == 0)
+		return 0;
+	index_guard_leave();
+	return log_errno(index_error(rc), "index: cannot begin to read");
 }
 
 void index_read_end(struct chunk_index *x, MDB_txn *txn)
 {
 	mdb_txn_reset(txn);
+	index_guard_leave();
 	lock_take(&x->lock);
 	if (x->n_pool < INDEX_POOL_TXNS) {
 		x->pool[x->n_pool++] = txn;
@@ -193,6 +198,16 @@ static int mark_dirty(struct chunk_index *x)
 	return 0;
 }
 
+void index_distrust(struct chunk_index *x, const char *what)
+{
+	atomic_store(&x->damaged, true);
+	if (atomic_exchange(&x->told, true))
+		return;
+	log_error("index: %s is damaged (%s); 'yore repair' rebuilds it", x->folder, what);
+	if (!x->without_locks)
+		(void)mark_dirty(x);
+}
+
 int index_write_begin(struct chunk_index *x, MDB_txn **ret_txn)
 {
 	int r;
@@ -202,21 +217,29 @@ int index_write_begin(struct chunk_index *x, MDB_txn **ret_txn)
 	r = mark_dirty(x);
 	if (r < 0)
 		return r;
+	index_guard_enter(x);
 	r = index_error(mdb_txn_begin(x->env, NULL, 0, ret_txn));
-	if (r < 0)
-		return log_errno(r, "index: cannot begin to write");
-	return 0;
+	if (r == 0)
+		return 0;
+	index_guard_leave();
+	return log_errno(r, "index: cannot begin to write");
 }
 
 int index_write_end(struct chunk_index *x, MDB_txn *txn, int r)
 {
-	if (r < 0) {
+	bool committing = r >= 0;
+
+	if (committing)
+		r = index_error(mdb_txn_commit(txn));
+	else
 		mdb_txn_abort(txn);
-		return r;
-	}
-	r = index_error(mdb_txn_commit(txn));
+	index_guard_leave();
+	if (r == -EUCLEAN)
+		index_distrust(x, "a page");
+	else if (r < 0 && committing)
+		(void)log_errno(r, "index: cannot commit");
 	if (r < 0)
-		return log_errno(r, "index: cannot commit");
+		return r;
 	io_index_committed(x->io);
 	return 0;
 }
@@ -228,6 +251,8 @@ int index_lookup(struct chunk_index *x, MDB_txn *txn, enum index_db db, MDB_val 
 
 	if (r == -ENOENT)
 		return r;
+	if (r == -EUCLEAN)
+		return index_damage(x, db);
 	if (r < 0)
 		return log_errno(r, "index: cannot look up in '%s'", index_db_names[db]);
 	if (!index_value_valid(x->sum_key, db, key, ret_value))
@@ -393,7 +418,9 @@ static int read_batch(struct chunk_index *x, enum index_db db, const uint8_t *af
 	if (cursor)
 		mdb_cursor_close(cursor);
 	index_read_end(x, txn);
-	if (r == 0 && rc != 0 && rc != MDB_NOTFOUND)
+	if (r == 0 && index_error(rc) == -EUCLEAN)
+		r = index_damage(x, db);
+	else if (r == 0 && rc != 0 && rc != MDB_NOTFOUND)
 		r = log_errno(index_error(rc), "index: cannot walk '%s'", index_db_names[db]);
 	return r < 0 ? r : n;
 }

@@ -10,9 +10,14 @@
  * rebuild, what is damaged is answered with -EUCLEAN and rebuilt by the store.
  *
  * Clean end: the file index/clean exists only while no process has written
- * since the last orderly close; without it the database is verified in a
- * child process before use. LMDB must be opened once per process, after
- * daemonising and before threads.
+ * since the last orderly close; it holds size, time and a checksum of the first
+ * pages of the database. Without it the database is verified in a child
+ * process before use. Damage that comes later, behind such a mark, is found by
+ * the checksums of the values (-EUCLEAN) or by LMDB, which may crash on it: a
+ * guard then ends the process with CHUNK_INDEX_EXIT_DAMAGED and a message. Both
+ * take the mark away. What neither finds (a changed key, a page listed as free
+ * that is not) only chunk_index_verify does. LMDB must be opened once per
+ * process, after daemonising and before threads.
  *
  * Threads: all functions may be called from any thread; write transactions
  * serialise inside LMDB, over all processes.
@@ -29,6 +34,8 @@
 #include <stdint.h>
 
 struct chunk_index;
+
+#define CHUNK_INDEX_EXIT_DAMAGED 20 /* how a process ends that damage would have crashed */
 
 /* Where an object lies. The pack number is the index's own, small and dense. */
 struct chunk_place {
@@ -67,8 +74,15 @@ int chunk_index_filled(struct chunk_index *x);
 /** Marks the end clean if this was the last user. NULL is fine. */
 void chunk_index_close(struct chunk_index *x);
 CLEANUP_DEFINE(struct chunk_index, chunk_index_close)
-/** Delete the database's files while nobody else has it open (-EBUSY otherwise). */
+/** Delete the database's files while nobody else has it open (-EBUSY otherwise, not logged). */
 int chunk_index_reset(struct io *io);
+/**
+ * Verify the database of a folder, which this process must not have open, in a
+ * child process, whatever index/clean says. Others may use it meanwhile. 0 when
+ * it is sound, missing, or left by an unclean end (then chunk_index_open
+ * verifies it); -EUCLEAN when it is damaged: said, and index/clean removed.
+ */
+int chunk_index_verify(struct io *io, const uint8_t checksum_key[static 16]);
 
 /**
  * From now on only packs of this host serve new data: every host's data is

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verification of a database that was not closed in order. LMDB trusts its
- * pages: a damaged one makes it crash or loop. So a child walks them, and only
- * its word that all is well counts.
+ * LMDB trusts its pages: a damaged one makes it crash or loop. So a database
+ * that was not closed in order is walked by a child, and only its word that all
+ * is well counts; and what the mark of a clean end did not notice is caught by
+ * a guard, which ends the process with a message instead of a signal.
  */
 #include "store/base/log.h"
 #include "store/chunk_index_internal.h"
@@ -14,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#define CHECK_FLAGS (MDB_RDONLY | MDB_NOTLS)
 #define CHECK_SECONDS_MAX 3600 /* a loop inside LMDB must not hang the program */
 
 static void child_assert(MDB_env *env, const char *message)
@@ -23,7 +25,7 @@ static void child_assert(MDB_env *env, const char *message)
 	_exit(1);
 }
 
-static int open_env(const char *folder, MDB_env **ret_env)
+static int open_env(const char *folder, unsigned int flags, MDB_env **ret_env)
 {
 	MDB_env *env;
 	int rc = mdb_env_create(&env);
@@ -35,7 +37,7 @@ static int open_env(const char *folder, MDB_env **ret_env)
 	if (rc == 0)
 		rc = mdb_env_set_maxdbs(env, DB_COUNT + 1);
 	if (rc == 0)
-		rc = mdb_env_open(env, folder, MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0600);
+		rc = mdb_env_open(env, folder, flags, 0600);
 	*ret_env = env;
 	return rc;
 }
@@ -102,14 +104,15 @@ static bool free_list_valid(MDB_txn *txn, size_t n_pages)
 	return rc == MDB_NOTFOUND;
 }
 
-static bool database_valid(const char *folder, const uint8_t sum_key[static 16])
+static bool database_valid(const char *folder, const uint8_t sum_key[static 16], unsigned int flags)
 {
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_envinfo info;
 
-	if (open_env(folder, &env) != 0 || mdb_env_info(env, &info) != 0 ||
-	    mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0)
+	/* The count of pages last: beside a writer it only grows. */
+	if (open_env(folder, flags, &env) != 0 || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0 ||
+	    mdb_env_info(env, &info) != 0)
 		return false;
 	for (int db = 0; db < DB_COUNT; db++) {
 		MDB_dbi dbi;
@@ -121,7 +124,8 @@ static bool database_valid(const char *folder, const uint8_t sum_key[static 16])
 	return free_list_valid(txn, info.me_last_pgno + 1);
 }
 
-static void child_run(const char *folder, const uint8_t sum_key[static 16], int fd)
+static void child_run(const char *folder, const uint8_t sum_key[static 16], unsigned int flags,
+		      int fd)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM };
 	struct rlimit none = { 0 };
@@ -130,12 +134,12 @@ static void child_run(const char *folder, const uint8_t sum_key[static 16], int 
 		(void)signal(signals[i], SIG_DFL);
 	(void)setrlimit(RLIMIT_CORE, &none);
 	(void)alarm(CHECK_SECONDS_MAX);
-	if (!database_valid(folder, sum_key) || write(fd, "y", 1) != 1)
+	if (!database_valid(folder, sum_key, flags) || write(fd, "y", 1) != 1)
 		_exit(1);
 	_exit(0);
 }
 
-int index_check(const char *folder, const uint8_t sum_key[static 16])
+static int run_check(const char *folder, const uint8_t sum_key[static 16], unsigned int flags)
 {
 	int fds[2];
 	char answer = 0;
@@ -153,7 +157,7 @@ int index_check(const char *folder, const uint8_t sum_key[static 16])
 		return log_errno(r, "index: cannot start its verification");
 	}
 	if (child == 0)
-		child_run(folder, sum_key, fds[1]);
+		child_run(folder, sum_key, flags, fds[1]);
 	(void)close(fds[1]);
 	/* The byte counts, not the exit status: the program may ignore SIGCHLD. */
 	do
@@ -163,4 +167,74 @@ int index_check(const char *folder, const uint8_t sum_key[static 16])
 	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		continue;
 	return n == 1 && answer == 'y' ? 0 : -EUCLEAN;
+}
+
+int index_check(const char *folder, const uint8_t sum_key[static 16])
+{
+	return run_check(folder, sum_key, CHECK_FLAGS | MDB_NOLOCK);
+}
+
+/* With a reader's slot of its own, so that no page under the walk is written again. */
+int index_check_beside(const char *folder, const uint8_t sum_key[static 16])
+{
+	return run_check(folder, sum_key, CHECK_FLAGS);
+}
+
+/* ---- the guard ---- */
+
+/* Signal handlers have no argument of ours: the one place for state outside of handles. */
+static _Thread_local const char *guarded_mark; /* index/clean of the database this thread is in */
+static _Thread_local unsigned int guard_depth;
+
+static const int guard_signals[] = { SIGBUS, SIGSEGV, SIGFPE };
+#define GUARD_SIGNALS (sizeof(guard_signals) / sizeof(guard_signals[0]))
+static struct sigaction previous_actions[GUARD_SIGNALS];
+
+void index_guard_enter(const struct chunk_index *x)
+{
+	guarded_mark = x->clean_path;
+	guard_depth++;
+}
+
+void index_guard_leave(void)
+{
+	assert(guard_depth > 0);
+	guard_depth--;
+}
+
+/* Only what is allowed in a signal handler. Nothing was committed, so nothing is half done. */
+void index_guard_give_up(void)
+{
+	static const char text[] = "yore: the index is damaged; 'yore repair' rebuilds it, and no "
+				   "snapshot is lost\n";
+
+	if (guard_depth == 0)
+		return;
+	(void)unlink(guarded_mark);
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(CHUNK_INDEX_EXIT_DAMAGED);
+	_exit(CHUNK_INDEX_EXIT_DAMAGED);
+}
+
+static void guard_handle(int number)
+{
+	index_guard_give_up();
+	/* Not LMDB's: the faulting instruction runs again, into what was there before. */
+	for (size_t i = 0; i < GUARD_SIGNALS; i++)
+		if (guard_signals[i] == number)
+			(void)sigaction(number, &previous_actions[i], NULL);
+}
+
+void index_guard_start(void)
+{
+	struct sigaction action = { .sa_handler = guard_handle };
+	struct sigaction now;
+
+	(void)sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < GUARD_SIGNALS; i++) {
+		if (sigaction(guard_signals[i], NULL, &now) < 0 || now.sa_handler == guard_handle)
+			continue;
+		previous_actions[i] = now;
+		(void)sigaction(guard_signals[i], &action, NULL);
+	}
 }

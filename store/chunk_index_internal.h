@@ -35,7 +35,9 @@ struct chunk_index {
 	MDB_dbi dbs[DB_COUNT];
 	int users_fd;        /* index/users, locked shared while open */
 	char *folder;        /* absolute path of index/ */
+	char *clean_path;    /* absolute path of index/clean, for the guard */
 	atomic_bool damaged; /* something wrong was seen: do not mark the end clean */
+	atomic_bool told;    /* that damage was logged */
 
 	struct lock lock;               /* guards what follows */
 	MDB_txn *pool[INDEX_POOL_TXNS]; /* reset read transactions, ready to be renewed */
@@ -71,6 +73,11 @@ int index_lookup(struct chunk_index *x, MDB_txn *txn, enum index_db db, MDB_val 
 		 MDB_val *ret_value);
 /** Say that a value is damaged; returns -EUCLEAN. */
 int index_damage(struct chunk_index *x, enum index_db db);
+/**
+ * Something in the database is wrong: say so once, and take index/clean away
+ * durably, so that the next one who opens it alone verifies it.
+ */
+void index_distrust(struct chunk_index *x, const char *what);
 
 void chunk_place_parse(const uint8_t from[static CHUNK_VALUE_BYTES], struct chunk_place *ret_place);
 void pack_info_parse(const uint8_t from[static PACK_VALUE_BYTES], struct pack_info *ret_info);
@@ -93,5 +100,19 @@ int index_raise_doubt(struct chunk_index *x, MDB_txn *txn);
  * finds. Returns 0 when all is well, -EUCLEAN, or -errno.
  */
 int index_check(const char *folder, const uint8_t sum_key[static 16]);
+/** The same while other processes read and write it; not this one. */
+int index_check_beside(const char *folder, const uint8_t sum_key[static 16]);
+
+/*
+ * The guard: between these two, which nest, the calling thread is inside LMDB.
+ * A signal that damaged pages raise there ends the process like a damaged
+ * repository does, and index/clean is removed.
+ */
+void index_guard_enter(const struct chunk_index *x);
+void index_guard_leave(void);
+/** Install the handlers, unless they are. Before threads. */
+void index_guard_start(void);
+/** Say that the database is damaged and end the process, if this thread is guarded. */
+void index_guard_give_up(void);
 
 #endif

@@ -9,11 +9,14 @@
 #include "store/chunk_index_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#define CLEAN_BYTES 24 /* size and mtime of data.mdb, checksum */
+#define CLEAN_BYTES 32 /* size, mtime and hash of the first pages of data.mdb, checksum */
+#define META_PAGES 2   /* where LMDB keeps what it trusts first: roots, counts, flags */
 
 static int data_stat(const char *folder, struct stat *ret_stat)
 {
@@ -24,6 +27,32 @@ static int data_stat(const char *folder, struct stat *ret_stat)
 		return -ENOMEM;
 	}
 	return lstat(path, ret_stat) < 0 ? -errno : 0;
+}
+
+/* Hash of the meta pages (LMDB's pages are the machine's), or of all of a shorter file. */
+static int meta_hash(const struct chunk_index *x, uint64_t *ret_hash)
+{
+	CLEANUP(free_ptr) char *path = NULL;
+	CLEANUP(free_ptr) uint8_t *pages = NULL;
+	CLEANUP(close_fd_ptr) int fd = -1;
+	size_t n = META_PAGES * (size_t)sysconf(_SC_PAGESIZE);
+	ssize_t got;
+
+	if (asprintf(&path, "%s/data.mdb", x->folder) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	pages = malloc(n);
+	if (!pages)
+		return -ENOMEM;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	got = pread(fd, pages, n, 0);
+	if (got < 0)
+		return -errno;
+	*ret_hash = crypto_short_hash(x->sum_key, pages, (size_t)got);
+	return 0;
 }
 
 static int remove_real(const char *folder, const char *name)
@@ -41,13 +70,17 @@ static int remove_real(const char *folder, const char *name)
 static int clean_bytes(const struct chunk_index *x, uint8_t to[static CLEAN_BYTES])
 {
 	struct byte_buf b = { 0 };
+	uint64_t hash = 0;
 	struct stat st;
 	int r = data_stat(x->folder, &st);
 
+	if (r == 0)
+		r = meta_hash(x, &hash);
 	if (r < 0)
 		return r;
 	byte_buf_u64(&b, (uint64_t)st.st_size);
 	byte_buf_u64(&b, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
+	byte_buf_u64(&b, hash);
 	if (!b.failed)
 		byte_buf_u64(&b, crypto_short_hash(x->sum_key, b.data, b.n));
 	if (!b.failed)
@@ -68,6 +101,14 @@ static bool ended_clean(const struct chunk_index *x)
 	       memcmp(data, expected, CLEAN_BYTES) == 0;
 }
 
+/* A folder that cannot be written is an answer: the caller has another way then. */
+static int say_enter_failure(const struct chunk_index *x, int r, const char *name)
+{
+	if (r == -EROFS || r == -EACCES || r == -EPERM)
+		return r;
+	return log_errno(r, "index: cannot open %s%s", x->folder, name);
+}
+
 /* Returns 1 as the first user, who holds the lock exclusively; 0 beside others. */
 static int enter(struct chunk_index *x)
 {
@@ -75,14 +116,14 @@ static int enter(struct chunk_index *x)
 
 	r = io_mkdir(x->io, "index", IO_OBJECT_FOLDER);
 	if (r < 0)
-		return r;
+		return say_enter_failure(x, r, "");
 	/* The seam's folder may be in memory; LMDB's is always real. */
 	if (mkdir(x->folder, 0700) < 0 && errno != EEXIST)
-		return -errno;
+		return say_enter_failure(x, -errno, "");
 	x->users_fd =
 		io_open(x->io, "index/users", IO_OPEN_WRITE | IO_OPEN_CREATE, IO_OBJECT_INDEX);
 	if (x->users_fd < 0)
-		return x->users_fd;
+		return say_enter_failure(x, x->users_fd, "/users");
 	r = io_lock(x->io, x->users_fd, IO_LOCK_EXCLUSIVE, false);
 	if (r == 0)
 		return 1;
@@ -94,7 +135,9 @@ static int enter(struct chunk_index *x)
 static void assert_failed(MDB_env *env, const char *message)
 {
 	(void)env;
-	log_error("index: the database is damaged (%s); start again, it will be rebuilt", message);
+	log_debug("index: LMDB says: %s", message);
+	index_guard_give_up();
+	log_error("index: the database is damaged (%s); 'yore repair' rebuilds it", message);
 }
 
 static int open_env(struct chunk_index *x)
@@ -177,6 +220,20 @@ static int verify(struct chunk_index *x)
 	return r;
 }
 
+/* Tables of a database that was not made just now, or of a fresh one. */
+static int open_guarded(struct chunk_index *x, bool fresh)
+{
+	int r;
+
+	index_guard_start();
+	index_guard_enter(x);
+	r = open_env(x);
+	if (r == 0)
+		r = fresh ? create_tables(x) : open_tables(x);
+	index_guard_leave();
+	return r == 0 && fresh ? 1 : r;
+}
+
 /* `first`: no other process has it open. Returns like chunk_index_open. */
 static int open_database(struct chunk_index *x, bool first)
 {
@@ -193,14 +250,7 @@ static int open_database(struct chunk_index *x, bool first)
 		if (r < 0)
 			return r;
 	}
-	r = open_env(x);
-	if (r < 0)
-		return r;
-	if (fresh) {
-		r = create_tables(x);
-		return r < 0 ? r : 1;
-	}
-	return open_tables(x);
+	return open_guarded(x, fresh);
 }
 
 static int open_writable(struct chunk_index *x)
@@ -222,31 +272,48 @@ static int open_writable(struct chunk_index *x)
 	return answer;
 }
 
-int chunk_index_open(struct io *io, const uint8_t checksum_key[static 16], enum index_open mode,
-		     struct chunk_index **ret_index)
+/* A handle that is not open. `checksum_key` may be NULL where nothing is read. */
+static int index_new(struct io *io, const uint8_t *checksum_key, struct chunk_index **ret_index)
 {
 	CLEANUP(chunk_index_close_ptr) struct chunk_index *x = calloc(1, sizeof(*x));
-	int r;
 
 	if (!x)
 		return -ENOMEM;
 	/* Until it is open, nothing about the end is to be marked. */
 	atomic_init(&x->damaged, true);
+	atomic_init(&x->told, false);
 	lock_init(&x->lock, LOCK_RANK_INDEX);
 	x->io = io;
 	x->users_fd = -1;
-	x->without_locks = mode == INDEX_READ_ONLY;
-	memcpy(x->sum_key, checksum_key, sizeof(x->sum_key));
+	if (checksum_key)
+		memcpy(x->sum_key, checksum_key, sizeof(x->sum_key));
 	if (asprintf(&x->folder, "%s/index", io_real_path(io)) < 0) {
 		x->folder = NULL;
 		return -ENOMEM;
 	}
+	if (asprintf(&x->clean_path, "%s/clean", x->folder) < 0) {
+		x->clean_path = NULL;
+		return -ENOMEM;
+	}
+	*ret_index = STEAL(x);
+	return 0;
+}
+
+int chunk_index_open(struct io *io, const uint8_t checksum_key[static 16], enum index_open mode,
+		     struct chunk_index **ret_index)
+{
+	CLEANUP(chunk_index_close_ptr) struct chunk_index *x = NULL;
+	int r = index_new(io, checksum_key, &x);
+
+	if (r < 0)
+		return r;
+	x->without_locks = mode == INDEX_READ_ONLY;
 	r = x->without_locks ? open_database(x, true) : open_writable(x);
 	if (r == 1 && x->without_locks)
 		r = -EUCLEAN;
 	if (r < 0)
 		return r;
-	atomic_store(&x->damaged, false);
+	atomic_store(&x->damaged, atomic_load(&x->told));
 	*ret_index = STEAL(x);
 	return r;
 }
@@ -288,32 +355,21 @@ void chunk_index_close(struct chunk_index *x)
 	io_close(x->io, x->users_fd);
 	lock_done(&x->lock);
 	free(x->folder);
+	free(x->clean_path);
 	free(x);
 }
 
 int chunk_index_reset(struct io *io)
 {
-	CLEANUP(chunk_index_close_ptr) struct chunk_index *x = calloc(1, sizeof(*x));
-	int r;
+	CLEANUP(chunk_index_close_ptr) struct chunk_index *x = NULL;
+	int r = index_new(io, NULL, &x);
 
-	if (!x)
-		return -ENOMEM;
-	atomic_init(&x->damaged, true);
-	lock_init(&x->lock, LOCK_RANK_INDEX);
-	x->io = io;
-	x->users_fd = -1;
-	if (asprintf(&x->folder, "%s/index", io_real_path(io)) < 0) {
-		x->folder = NULL;
-		return -ENOMEM;
-	}
-	r = enter(x);
+	if (r == 0)
+		r = enter(x);
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return log_errno(-EBUSY,
-				 "index: %s is damaged, but another yore has it open; "
-				 "stop that one first",
-				 x->folder);
+		return -EBUSY;
 	r = io_unlink(io, "index/clean", IO_OBJECT_INDEX);
 	if (r == 0 || r == -ENOENT)
 		r = remove_real(x->folder, "data.mdb");
@@ -324,4 +380,32 @@ int chunk_index_reset(struct io *io)
 	if (r < 0)
 		return log_errno(r, "index: cannot remove the files in %s", x->folder);
 	return 0;
+}
+
+int chunk_index_verify(struct io *io, const uint8_t checksum_key[static 16])
+{
+	CLEANUP(chunk_index_close_ptr) struct chunk_index *x = NULL;
+	struct stat st;
+	int first;
+	int r = index_new(io, checksum_key, &x);
+
+	if (r < 0)
+		return r;
+	r = data_stat(x->folder, &st);
+	if (r == -ENOENT || (r == 0 && st.st_size == 0))
+		return 0;
+	first = r < 0 ? r : enter(x);
+	if (first == -EROFS || first == -EACCES || first == -EPERM) {
+		x->without_locks = true;
+		first = 1;
+	}
+	if (first < 0)
+		return first;
+	if (first == 1 && !ended_clean(x))
+		return 0;
+	r = first == 1 ? index_check(x->folder, x->sum_key)
+		       : index_check_beside(x->folder, x->sum_key);
+	if (r == -EUCLEAN)
+		index_distrust(x, "found by a walk over all of it");
+	return r;
 }

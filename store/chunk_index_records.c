@@ -159,7 +159,9 @@ int chunk_index_each_record(struct chunk_index *x, const struct host_id *host, u
 		mdb_cursor_close(cursor);
 	index_read_end(x, txn);
 	if (r == 0 && rc != 0 && rc != MDB_NOTFOUND)
-		r = log_errno(index_error(rc), "index: cannot walk the records");
+		r = index_error(rc) == -EUCLEAN
+			    ? index_damage(x, DB_RECORDS)
+			    : log_errno(index_error(rc), "index: cannot walk the records");
 	return r;
 }
 

@@ -60,8 +60,13 @@ static int load_identity(struct store *s)
 	return host_identity_load(s->io, s->config.repository, machine, s->mode, &s->context.host);
 }
 
-int store_open(struct io *io, const struct key_ring *ring, enum store_mode mode,
-	       struct store **ret_store)
+static void index_sum_key(const struct key_ring *ring, uint8_t to[static KEY_BYTES])
+{
+	crypto_derive(key_ring_get(ring, KEY_PLACEMENT), "yoreindx", 1, to);
+}
+
+static int open_store(struct io *io, const struct key_ring *ring, enum store_mode mode,
+		      bool salvage, struct store **ret_store)
 {
 	CLEANUP(store_close_ptr) struct store *s = calloc(1, sizeof(*s));
 	int r;
@@ -72,6 +77,7 @@ int store_open(struct io *io, const struct key_ring *ring, enum store_mode mode,
 	s->io = io;
 	s->keys = ring;
 	s->mode = mode;
+	s->salvage = salvage;
 	r = store_config_read(io, &s->config);
 	if (r < 0)
 		return r;
@@ -93,6 +99,44 @@ int store_open(struct io *io, const struct key_ring *ring, enum store_mode mode,
 	return 0;
 }
 
+int store_open(struct io *io, const struct key_ring *ring, enum store_mode mode,
+	       struct store **ret_store)
+{
+	return open_store(io, ring, mode, false, ret_store);
+}
+
+int store_verify_index(struct io *io, const struct key_ring *ring)
+{
+	uint8_t sum_key[KEY_BYTES];
+
+	index_sum_key(ring, sum_key);
+	return chunk_index_verify(io, sum_key);
+}
+
+int store_open_anew(struct io *io, const struct key_ring *ring,
+		    struct store_rebuild_result *ret_result, struct store **ret_store)
+{
+	CLEANUP(store_close_ptr) struct store *s = NULL;
+	int r = chunk_index_reset(io);
+
+	if (r == -EBUSY) {
+		r = store_verify_index(io, ring);
+		r = r == -EUCLEAN ? -EBUSY : r;
+	}
+	if (r == 0)
+		r = open_store(io, ring, STORE_READ_WRITE, true, &s);
+	if (r < 0)
+		return r;
+	/* Others had it open, or filled it just now. */
+	if (!s->rebuilt)
+		r = store_rebuild_index(s, true, &s->result);
+	if (r < 0)
+		return r;
+	*ret_result = s->result;
+	*ret_store = STEAL(s);
+	return 0;
+}
+
 void store_close(struct store *s)
 {
 	if (!s)
@@ -105,11 +149,6 @@ void store_close(struct store *s)
 }
 
 /* ---- the index ---- */
-
-static void index_sum_key(const struct store *s, uint8_t to[static KEY_BYTES])
-{
-	crypto_derive(key_ring_get(s->keys, KEY_PLACEMENT), "yoreindx", 1, to);
-}
 
 /* Only this host's packs serve new data, from the first line that is entered. */
 static int open_index(struct store *s, struct io *io, const uint8_t sum_key[static 16],
@@ -125,18 +164,22 @@ static int open_index(struct store *s, struct io *io, const uint8_t sum_key[stat
 /* Open it in a folder that can be written; what is damaged is made anew. */
 static int open_writable_index(struct store *s, struct io *io, const uint8_t sum_key[static 16])
 {
-	struct store_rebuild_result result;
 	int r = open_index(s, io, sum_key, INDEX_READ_WRITE);
 
 	if (r == -EUCLEAN) {
 		log_warning("index: building it anew from the packs");
 		r = chunk_index_reset(io);
+		if (r == -EBUSY)
+			return log_errno(r,
+					 "index: it is damaged, but another yore has it open; stop "
+					 "that one first (a mount?)");
 		if (r == 0)
 			r = open_index(s, io, sum_key, INDEX_READ_WRITE);
 	}
 	if (r != 1)
 		return r;
-	r = store_rebuild_index(s, false, &result);
+	r = store_rebuild_index(s, s->salvage, &s->result);
+	s->rebuilt = r == 0;
 	return r < 0 ? r : chunk_index_filled(s->index);
 }
 
@@ -253,7 +296,7 @@ int store_open_index(struct store *s)
 	uint8_t sum_key[KEY_BYTES];
 	int r;
 
-	index_sum_key(s, sum_key);
+	index_sum_key(s->keys, sum_key);
 	r = open_writable_index(s, s->io, sum_key);
 	if (r >= 0 || s->mode == STORE_READ_WRITE)
 		return r;

@@ -194,5 +194,18 @@ struct store_rebuild_result {
 	uint64_t chunks;
 };
 int store_rebuild_index(struct store *s, bool salvage, struct store_rebuild_result *ret_result);
+/**
+ * Verify the index of a repository that this process has not open. Returns 0,
+ * or -EUCLEAN: it is damaged (said), and built anew by store_open_anew, or by
+ * the next store_open while nobody else uses it. Threads: none may run.
+ */
+int store_verify_index(struct io *io, const struct key_ring *ring);
+/**
+ * Like store_open for writing, but the index is thrown away first and built
+ * with salvage. While others use it, it is verified and, when sound, made
+ * equal in place; -EBUSY when it is damaged: they must end first.
+ */
+int store_open_anew(struct io *io, const struct key_ring *ring,
+		    struct store_rebuild_result *ret_result, struct store **ret_store);
 
 #endif

@@ -27,6 +27,9 @@ struct store {
 	struct io *io;
 	const struct key_ring *keys;
 	enum store_mode mode;
+	bool salvage; /* when the index is built: scan packs whose table is damaged */
+	bool rebuilt; /* it was built at opening, as `result` says */
+	struct store_rebuild_result result;
 	struct store_config config;
 	struct pack_context context; /* of this host's packs */
 	struct chunker *chunker;

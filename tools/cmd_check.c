@@ -17,6 +17,8 @@
 #define DAMAGE_LISTED_MAX 10000
 #define CACHE_BYTES MIB(64)
 
+static_assert(EXIT_CODE_VERIFY == CHUNK_INDEX_EXIT_DAMAGED, "one exit code for damage");
+
 static const struct option longs[] = {
 	{ "data", optional_argument, NULL, 'd' },
 	{ 0 },
@@ -208,6 +210,15 @@ static int check(struct checking *c, bool json)
 	return EXIT_CODE_DONE;
 }
 
+/* Nothing else was looked at: without the index every answer would be doubtful. */
+static int print_index_damage(struct checking *c)
+{
+	add_damage(c, json_object(), "the index");
+	if (print_json(c, 1) < 0)
+		return failure_errno(-ENOMEM, "check");
+	return EXIT_CODE_VERIFY;
+}
+
 /* "5", "5%", or nothing for all. 0 or -EINVAL. */
 static int read_percent(const char *text, unsigned int *ret_percent)
 {
@@ -244,12 +255,13 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 	}
 	if (optind < argc)
 		return options_wrong(&o, "unexpected word '%s'", argv[optind]);
-	r = session_open(&s, &o.globals, SESSION_TIMELINE, 0);
-	if (r != EXIT_CODE_DONE)
-		return r;
+	r = session_open(&s, &o.globals, SESSION_TIMELINE, SESSION_VERIFY_INDEX);
 	c.quiet = o.globals.verbosity < 0;
 	c.damage = o.globals.json ? json_array() : NULL;
-	r = check(&c, o.globals.json);
+	if (r == EXIT_CODE_DONE)
+		r = check(&c, o.globals.json);
+	else if (s.index_damaged && c.damage)
+		r = print_index_damage(&c);
 	json_decref(c.damage);
 	return r;
 }
@@ -260,8 +272,9 @@ const struct cmd cmd_check = {
 	.summary = "verify the repository",
 	.help = "usage: yore check [--data[=N%]] [--json]\n"
 		"\n"
-		"Checks that every snapshot is whole: records, folders, and that everything\n"
-		"they refer to is there. Changes nothing and disturbs nobody.\n"
+		"Checks that every snapshot is whole: the index, records, folders, and that\n"
+		"everything they refer to is there. A damaged index is named alone: rebuild it\n"
+		"with 'yore repair', then check again. Changes nothing and disturbs nobody.\n"
 		"Exit 20: something is damaged (named on stderr).\n"
 		"\n"
 		"options:\n"

@@ -35,8 +35,7 @@ struct repairing {
 	bool in_bytes;
 	atomic_uint_fast64_t done, all;
 	struct chunk_set bad;
-	uint64_t hurt; /* paths and records named */
-	struct store_rebuild_result index;
+	uint64_t hurt;    /* paths and records named */
 	uint64_t objects; /* in the index now */
 	int64_t lost;
 };
@@ -163,19 +162,21 @@ static int shun(struct repairing *p)
 
 static int say_result(const struct repairing *p, bool json)
 {
+	const struct store_rebuild_result *index = &p->session->rebuilt;
+
 	if (json &&
 	    output_json(json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "whole",
-				  p->lost == 0 && p->hurt == 0, "packs", (json_int_t)p->index.packs,
-				  "packs_damaged", (json_int_t)p->index.packs_damaged, "objects",
+				  p->lost == 0 && p->hurt == 0, "packs", (json_int_t)index->packs,
+				  "packs_damaged", (json_int_t)index->packs_damaged, "objects",
 				  (json_int_t)p->objects, "objects_lost", (json_int_t)p->lost,
 				  "paths_hurt", (json_int_t)p->hurt)) < 0)
 		return failure_errno(-ENOMEM, "repair");
 	if (!json)
 		(void)printf("rebuilt the index: %" PRIu64 " %s in %" PRIu64 " %s (%" PRIu64
 			     " of them damaged)\n",
-			     p->index.chunks, output_plural(p->index.chunks, "object", "objects"),
-			     p->index.packs, output_plural(p->index.packs, "pack", "packs"),
-			     p->index.packs_damaged);
+			     p->objects, output_plural(p->objects, "object", "objects"),
+			     index->packs, output_plural(index->packs, "pack", "packs"),
+			     index->packs_damaged);
 	if (p->lost == 0 && p->hurt == 0) {
 		if (!json)
 			(void)puts("every snapshot is whole");
@@ -191,10 +192,8 @@ static int say_result(const struct repairing *p, bool json)
 static int repair(struct repairing *p, bool data, bool json)
 {
 	uint64_t packs, bytes;
-	int r = store_rebuild_index(p->session->store, true, &p->index);
+	int r = chunk_index_stats(store_index(p->session->store), &p->objects, &packs, &bytes);
 
-	if (r == 0)
-		r = chunk_index_stats(store_index(p->session->store), &p->objects, &packs, &bytes);
 	if (r == 0)
 		r = session_cache(p->session, CACHE_BYTES, 2);
 	if (r == 0 && data)
@@ -226,7 +225,7 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 	if (optind < argc)
 		return options_wrong(&o, "unexpected word '%s'", argv[optind]);
 	p.quiet = o.globals.verbosity < 0;
-	r = session_open(&s, &o.globals, SESSION_STORE, SESSION_WRITES);
+	r = session_open(&s, &o.globals, SESSION_STORE, SESSION_WRITES | SESSION_NEW_INDEX);
 	if (r == EXIT_CODE_DONE)
 		r = repair(&p, data, o.globals.json);
 	free(p.bad.ids);
@@ -241,7 +240,9 @@ const struct cmd cmd_repair = {
 		"\n"
 		"Rebuilds the index from the packs, also from damaged ones as far as they can be\n"
 		"read, and names what is lost. What is lost is stored again at the next snapshot\n"
-		"if its source still has it. Nothing is deleted.\n"
+		"if its source still has it. Nothing but the old index is deleted.\n"
+		"While others use the repository, a sound index is brought up to date instead.\n"
+		"Exit 11: it is damaged, and others use it: stop them (a mount) first.\n"
 		"Exit 20: something is lost (named on stderr).\n"
 		"\n"
 		"options:\n"

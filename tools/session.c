@@ -228,11 +228,28 @@ static int unlock(struct session *s, const char *path)
 	}
 }
 
-static int open_store(struct session *s, const char *path, bool writes)
+static int open_store(struct session *s, const char *path, unsigned int flags)
 {
-	int r = store_open(s->io, s->ring, STORE_READ_WRITE, &s->store);
+	int r = flags & SESSION_VERIFY_INDEX ? store_verify_index(s->io, s->ring) : 0;
 
-	if (!writes && (r == -EROFS || r == -EACCES || r == -EPERM || r == -ENOSPC)) {
+	if (r == -EUCLEAN) {
+		s->index_damaged = true;
+		return failure(EXIT_CODE_VERIFY,
+			       "the index of %s is damaged; 'yore repair' rebuilds it, and no "
+			       "snapshot is lost by that",
+			       path);
+	}
+	if (flags & SESSION_NEW_INDEX)
+		r = store_open_anew(s->io, s->ring, &s->rebuilt, &s->store);
+	else
+		r = store_open(s->io, s->ring, STORE_READ_WRITE, &s->store);
+	if (r == -EBUSY && (flags & SESSION_NEW_INDEX))
+		return failure(EXIT_CODE_BUSY,
+			       "the index of %s is damaged, and other processes use it; stop them "
+			       "(such as a mount: 'yore umount') and run 'yore repair' again",
+			       path);
+	if (!(flags & SESSION_WRITES) &&
+	    (r == -EROFS || r == -EACCES || r == -EPERM || r == -ENOSPC)) {
 		s->read_only = true;
 		r = store_open(s->io, s->ring, STORE_READ_ONLY, &s->store);
 	}
@@ -313,7 +330,7 @@ int session_open(struct session *s, const struct cmd_globals *globals, enum sess
 		return say_config_failure(r, path);
 	r = unlock(s, path);
 	if (r == EXIT_CODE_DONE && depth >= SESSION_STORE)
-		r = open_store(s, path, flags & SESSION_WRITES);
+		r = open_store(s, path, flags);
 	if (r == EXIT_CODE_DONE && depth >= SESSION_TIMELINE)
 		r = open_timeline(s, globals, flags);
 	if (r == EXIT_CODE_DONE && cmd_cancelled)

@@ -26,8 +26,10 @@ enum session_depth {
 
 /* Flags. */
 enum {
-	SESSION_WRITES = 1,   /* a read-only repository will not do */
-	SESSION_OWN_HOST = 2, /* the timeline is this machine's, whatever --host says */
+	SESSION_WRITES = 1,       /* a read-only repository will not do */
+	SESSION_OWN_HOST = 2,     /* the timeline is this machine's, whatever --host says */
+	SESSION_VERIFY_INDEX = 4, /* the index must be sound in every byte */
+	SESSION_NEW_INDEX = 8,    /* throw it away and build it; see `rebuilt` */
 };
 
 struct session {
@@ -36,6 +38,8 @@ struct session {
 	struct key_ring *ring;
 	struct store *store;
 	bool read_only;
+	bool index_damaged; /* why it could not be opened: SESSION_VERIFY_INDEX found that */
+	struct store_rebuild_result rebuilt;
 	struct timeline *timeline;
 	struct chunk_cache *cache; /* session_cache() makes it */
 };

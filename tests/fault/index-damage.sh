@@ -41,6 +41,20 @@ same "overwritten"
 head -c 9000 /dev/urandom >"$work/repo/index/lock.mdb"
 same "with a lock file of nonsense"
 
+# A repair beside another user of the index (here: a lock alone).
+users=$work/repo/index/users
+flock -s "$users" "$yore" repair >"$work/repair" 2>&1 || {
+	not_ok "repair beside another user says"
+	cat "$work/repair"
+}
+truncate -s $((size / 2)) "$index"
+flock -s "$users" "$yore" repair >"$work/repair" 2>&1
+[ $? = 11 ] || {
+	not_ok "repair of a damaged index beside another user says"
+	cat "$work/repair"
+}
+same "truncated beside another user"
+
 flips=40
 [ $long = 1 ] && flips=1000
 for i in $(seq 1 $flips); do
@@ -51,20 +65,63 @@ for i in $(seq 1 $flips); do
 	flip $at
 	same "flipped at byte $at"
 done
-# Behind the back of the mark of a clean end: the same size and time.
-for i in $(seq 1 $((flips / 2))); do
+# Behind the back of the mark of a clean end: the same size and time. Damage may
+# be named, by its exit code; no command may crash, and a repair helps.
+flip_secretly() {
 	touch -r "$index" "$work/time"
 	size=$(stat -c %s "$index")
 	at=$(((RANDOM * 32768 + RANDOM) % size))
 	flip $at
 	touch -r "$work/time" "$index"
-	"$yore" check >"$work/check" 2>&1
-	[ $? -lt 128 ] || not_ok "secretly flipped at byte $at: a crash"
+}
+
+works() { # what was done, exit code
+	[ "$2" = 0 ] || [ "$2" = 20 ] || {
+		not_ok "secretly flipped at byte $at: $1 ends with $2"
+		cat "$work/errors"
+	}
+}
+
+repair() {
 	"$yore" repair >"$work/repair" 2>&1 || {
 		not_ok "secretly flipped at byte $at: repair says"
 		cat "$work/repair"
 	}
+}
+
+for i in $(seq 1 $((flips * 3 / 4))); do
+	flip_secretly
+	"$yore" check >"$work/errors" 2>&1
+	works check $?
+	repair
 	same "secretly flipped at byte $at, repaired"
+done
+for i in $(seq 1 $((flips * 3 / 4))); do
+	flip_secretly
+	"$yore" snapshots --json >"$work/listing" 2>"$work/errors"
+	status=$?
+	works snapshots $status
+	[ $status = 0 ] && ids >"$work/listed" && ! cmp -s "$work/expected" "$work/listed" &&
+		not_ok "secretly flipped at byte $at: another list of snapshots"
+	echo "secret $i" >"$work/source/number"
+	snapshot
+	status=$?
+	works snapshot $status
+	if [ $status != 0 ]; then
+		repair
+		snapshot || {
+			not_ok "secretly flipped at byte $at, repaired: snapshot says"
+			cat "$work/errors"
+		}
+	fi
+	"$yore" check >"$work/errors" 2>&1
+	status=$?
+	works check $status
+	[ $status = 0 ] || repair
+	ids >"$work/expected"
+	sort "$work/acknowledged" | cmp -s - "$work/expected" ||
+		not_ok "secretly flipped at byte $at: another list of snapshots afterwards"
+	same "secretly flipped at byte $at, after a snapshot"
 done
 change_source 4
 snapshot || not_ok "no snapshot can be taken afterwards"

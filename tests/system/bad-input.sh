@@ -92,7 +92,7 @@ row "no repository" 10 "no repository at $work/nothing.*init" "$run" -r "$work/n
 row "an empty folder" 10 "$work/empty is no yore repository" "$run" -r "$work/empty" snapshot "$source"
 row "a file" 10 "no repository at $source/file" "$run" -r "$source/file" check
 broken && echo 'url = https://example.org' >"$work/broken/config"
-row "foreign config" 10 "belongs to something else" "$run" -r "$work/broken" snapshots
+row "foreign config" 10 "is not a yore repository" "$run" -r "$work/broken" snapshots
 broken && printf '\007' | dd of="$work/broken/config" bs=1 seek=16 conv=notrunc status=none
 size=$(stat -c %s "$work/broken/config")
 head -c $((size - 32)) "$work/broken/config" >"$work/config"

@@ -52,6 +52,11 @@ look() {
 	timed "ls -l of .snapshots" ls -l "$mnt/.snapshots"
 	timed "a new snapshot" "$make" 1 $((first + snapshots * 3600)) 3600
 	snapshots=$((snapshots + 1))
+	# The daemon hears of it a moment later.
+	for _ in $(seq 50); do
+		[ "$(ls "$mnt/.snapshots" | wc -l)" -le "$snapshots" ] || break
+		sleep 0.1
+	done
 	timed "ls of .snapshots after it" ls "$mnt/.snapshots"
 	equal "snapshots listed" $((snapshots + 1)) "$(wc -l <"$out")"
 	timed "yore umount" "$yore" -q umount "$mnt"

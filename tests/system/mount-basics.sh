@@ -49,8 +49,14 @@ check "status.json is readable" grep -q snapshots "$mnt/.yore/status.json"
 
 printf 'changed\n' >"$src/b"
 "$yore" -q snapshot "$src" >/dev/null
-check "the new snapshot is at once in latest" diff -q "$src/b" "$mnt/latest$src/b"
-check "and in the listing" equals 2 "$(ls "$mnt/.snapshots" | wc -l)"
+# The daemon hears of it a moment later.
+waited=0
+while [ "$(ls "$mnt/.snapshots" | wc -l)" != 2 ] && [ $waited -lt 50 ]; do
+	sleep 0.1
+	waited=$((waited + 1))
+done
+check "the new snapshot is in the listing" test $waited -lt 50
+check "and in latest" diff -q "$src/b" "$mnt/latest$src/b"
 check "a second mount on it is refused" refuses "$yore" -q mount "$mnt"
 (cd "$mnt/latest$src" && refuses "$yore" -q umount "$mnt") && echo "ok: in use" || failed=1
 check "umount" "$yore" -q umount "$mnt"

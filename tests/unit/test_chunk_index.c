@@ -3,6 +3,9 @@
 
 #include "store/chunk_index_internal.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 static const uint8_t sum_key[16] = { 1, 2, 3 };
 
 /* A folder with an index in it, opened and filled. */
@@ -341,6 +344,115 @@ static void test_damaged_value_is_not_believed(void **state)
 	assert_int_equal(chunk_index_open(f->io, sum_key, INDEX_READ_WRITE, &f->x), -EUCLEAN);
 }
 
+/* Flip a byte of the database wherever `find` (n bytes) stands, behind it; size and time stay. */
+static void flip_secretly(struct index_fixture *f, const void *find, size_t n)
+{
+	CLEANUP(free_ptr) uint8_t *bytes = NULL;
+	struct timespec times[2];
+	struct stat st;
+	char path[256];
+	unsigned int n_found = 0;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/index/data.mdb", f->path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	bytes = malloc((size_t)st.st_size);
+	assert_non_null(bytes);
+	assert_int_equal(pread(fd, bytes, (size_t)st.st_size, 0), st.st_size);
+	for (off_t at = 0; at + (off_t)n < st.st_size; at++) {
+		if (memcmp(bytes + at, find, n) != 0)
+			continue;
+		bytes[at + (off_t)n] ^= 1;
+		assert_int_equal(pwrite(fd, bytes + at + n, 1, at + (off_t)n), 1);
+		n_found++;
+	}
+	assert_true(n_found > 0);
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	assert_int_equal(futimens(fd, times), 0);
+	(void)close(fd);
+}
+
+static void test_clean_mark_covers_the_first_pages(void **state)
+{
+	static const uint8_t magic[] = { 0xde, 0xc0, 0xef, 0xbe };
+	struct index_fixture *f = *state;
+
+	chunk_index_close(STEAL(f->x));
+	assert_true(has_clean_mark(f));
+	flip_secretly(f, magic, sizeof(magic));
+	assert_int_equal(chunk_index_open(f->io, sum_key, INDEX_READ_WRITE, &f->x), -EUCLEAN);
+}
+
+static void test_verify_finds_what_the_mark_hides(void **state)
+{
+	struct index_fixture *f = *state;
+	struct chunk_id id = chunk(1);
+
+	add(f, 1, 0, 3);
+	assert_int_equal(chunk_index_verify(f->io, sum_key), 0);
+	chunk_index_close(STEAL(f->x));
+	assert_int_equal(chunk_index_verify(f->io, sum_key), 0);
+	assert_true(has_clean_mark(f));
+	flip_secretly(f, id.bytes, INDEX_KEY_BYTES);
+	assert_int_equal(chunk_index_verify(f->io, sum_key), -EUCLEAN);
+	assert_false(has_clean_mark(f));
+	assert_int_equal(chunk_index_open(f->io, sum_key, INDEX_READ_WRITE, &f->x), -EUCLEAN);
+}
+
+static void test_verify_finds_damage_beside_another_user(void **state)
+{
+	struct index_fixture *f = *state;
+	struct chunk_id id = chunk(1);
+
+	add(f, 1, 0, 3);
+	flip_secretly(f, id.bytes, INDEX_KEY_BYTES);
+	assert_int_equal(chunk_index_verify(f->io, sum_key), -EUCLEAN);
+}
+
+static void test_damage_that_is_met_takes_the_mark_away(void **state)
+{
+	struct index_fixture *f = *state;
+	struct chunk_id id = chunk(1);
+	struct chunk_place place;
+
+	add(f, 1, 0, 3);
+	chunk_index_close(STEAL(f->x));
+	flip_secretly(f, id.bytes, INDEX_KEY_BYTES);
+	reopen(f, 0);
+	assert_true(has_clean_mark(f));
+	assert_int_equal(chunk_index_get(f->x, &id, &place), -EUCLEAN);
+	assert_false(has_clean_mark(f));
+	chunk_index_close(STEAL(f->x));
+	assert_int_equal(chunk_index_open(f->io, sum_key, INDEX_READ_WRITE, &f->x), -EUCLEAN);
+}
+
+static void test_signal_inside_lmdb_ends_with_an_exit_code(void **state)
+{
+	struct index_fixture *f = *state;
+	int status;
+	pid_t child;
+
+	reopen(f, 0);
+	assert_true(has_clean_mark(f));
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		(void)dup2(null, STDERR_FILENO);
+		index_guard_enter(f->x);
+		(void)raise(SIGBUS);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), CHUNK_INDEX_EXIT_DAMAGED);
+	assert_false(has_clean_mark(f));
+}
+
 static void test_read_only_open_takes_no_locks(void **state)
 {
 	struct index_fixture *f = *state;
@@ -538,6 +650,11 @@ int main(void)
 		TEST(test_foreign_file_is_damage),
 		TEST(test_damaged_value_is_not_believed),
 		TEST(test_read_only_open_takes_no_locks),
+		TEST(test_clean_mark_covers_the_first_pages),
+		TEST(test_verify_finds_what_the_mark_hides),
+		TEST(test_verify_finds_damage_beside_another_user),
+		TEST(test_damage_that_is_met_takes_the_mark_away),
+		TEST(test_signal_inside_lmdb_ends_with_an_exit_code),
 		TEST(test_threads_read_while_one_writes),
 		TEST(test_new_data_relies_on_the_own_hosts_packs_only),
 		TEST(test_of_packs_entered_together_the_own_hosts_win),

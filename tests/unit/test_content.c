@@ -195,12 +195,37 @@ static struct content build_reference(struct world *w, uint8_t *data, uint32_t p
 	return finish(w);
 }
 
+/* What is pinned is what is read, or too scattered; and the cache gets it back. */
+static bool check_pinned(struct world *w, const uint8_t *data, uint64_t offset, size_t n,
+			 int64_t want)
+{
+	struct iovec spans[CONTENT_SPANS_MAX];
+	const int64_t pins = w->cache->pins;
+	uint32_t n_spans = 0;
+	int64_t got = content_pin(w->reader, offset, n, spans, &n_spans);
+	bool done = got != -EFBIG;
+
+	if (done)
+		assert_int_equal(got, want);
+	for (uint32_t i = 0; i < n_spans; i++) {
+		assert_true((int64_t)spans[i].iov_len <= got);
+		assert_memory_equal(spans[i].iov_base, data + offset, spans[i].iov_len);
+		offset += spans[i].iov_len;
+		got -= (int64_t)spans[i].iov_len;
+	}
+	assert_true(!done || got == 0);
+	content_unpin(w->reader);
+	/* Only nodes on the way to a piece stay. */
+	assert_true(w->cache->pins <= pins + TREE_LEVELS_MAX);
+	return done && n_spans > 0;
+}
+
 static void check_reads(struct world *w, const struct content *c, const uint8_t *data)
 {
 	uint8_t *to = malloc(DATA_BYTES);
 	struct piece_view v;
 	uint64_t seed = 1, at = 0, index = 0;
-	int r;
+	int r, n_pinned = 0;
 
 	assert_int_equal(content_reader_set(w->reader, c), 0);
 	assert_int_equal(content_read(w->reader, 0, to, DATA_BYTES + 1000), DATA_BYTES);
@@ -215,7 +240,10 @@ static void check_reads(struct world *w, const struct content *c, const uint8_t 
 		assert_int_equal(content_read(w->reader, offset, to, n), want);
 		if (want > 0)
 			assert_memory_equal(to, data + offset, (size_t)want);
+		n_pinned += check_pinned(w, data, offset, n % 10000,
+					 want < (int64_t)(n % 10000) ? want : (int64_t)(n % 10000));
 	}
+	assert_true(n_pinned > 1000);
 	assert_int_equal(content_reader_set(w->reader, c), 0);
 	while ((r = content_reader_next(w->reader, &v)) > 0) {
 		assert_int_equal(v.offset, at);
@@ -346,8 +374,10 @@ static void test_missing_and_damaged_chunks_are_told(void **state)
 	const uint8_t bytes[100] = { 1 };
 	struct piece p = { .length = 100, .n_extents = 1 };
 	struct extent e = { .length = 100 };
+	struct iovec spans[CONTENT_SPANS_MAX];
 	struct content c;
 	uint8_t to[200];
+	uint32_t n_spans = 0;
 
 	assert_int_equal(memory_put(&w->cache->sink, OBJECT_DATA, bytes, 100, &p.id), 0);
 	e.chunk = p.id;
@@ -357,6 +387,9 @@ static void test_missing_and_damaged_chunks_are_told(void **state)
 	assert_int_equal(content_reader_set(w->reader, &c), 0);
 	assert_int_equal(content_read(w->reader, 0, to, 100), 100);
 	assert_int_equal(content_read(w->reader, 0, to, 200), -ENOENT);
+	assert_int_equal(content_pin(w->reader, 0, 200, spans, &n_spans), -ENOENT);
+	assert_int_equal(n_spans, 0);
+	assert_int_equal(w->cache->pins, 0);
 	memory_find(w->cache, &p.id, OBJECT_DATA)->damaged = true;
 	assert_int_equal(content_read(w->reader, 0, to, 100), -EBADMSG);
 	/* An extent past the end of its chunk. */
