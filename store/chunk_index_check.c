@@ -185,13 +185,28 @@ int index_check_beside(const char *folder, const uint8_t sum_key[static 16])
 /* Signal handlers have no argument of ours: the one place for state outside of handles. */
 static _Thread_local const char *guarded_mark; /* index/clean of the database this thread is in */
 static _Thread_local unsigned int guard_depth;
+static _Thread_local bool guard_ready; /* this thread lets the signals through */
 
 static const int guard_signals[] = { SIGBUS, SIGSEGV, SIGFPE };
 #define GUARD_SIGNALS (sizeof(guard_signals) / sizeof(guard_signals[0]))
 static struct sigaction previous_actions[GUARD_SIGNALS];
 
+/* Threads begin with every signal blocked; one that a fault raises would then kill. */
+static void let_through(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < GUARD_SIGNALS; i++)
+		(void)sigaddset(&set, guard_signals[i]);
+	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	guard_ready = true;
+}
+
 void index_guard_enter(const struct chunk_index *x)
 {
+	if (!guard_ready)
+		let_through();
 	guarded_mark = x->clean_path;
 	guard_depth++;
 }
