@@ -30,7 +30,7 @@
 
 #define LOOKAHEAD_ITEMS 32768u  /* entries compared but not assembled */
 #define LOOKAHEAD_FOLDERS 2048u /* folders open ahead */
-#define LOOKAHEAD_BYTES MIB(16) /* contents of small files read ahead */
+#define LOOKAHEAD_BYTES MIB(12) /* contents of small files read ahead */
 #define SEGMENT_NAMES 2048u     /* of a large folder, compared at a time */
 #define UNFINISHED_MAX 16384u   /* entries that wait for the finisher */
 #define BATCH_FILES 64u

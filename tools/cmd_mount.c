@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PREFETCHERS 2
+#define PREFETCHERS 4
 
 enum { OPTION_CACHE_SIZE = OPTIONS_FIRST_LONG };
 

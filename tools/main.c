@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +105,8 @@ int main(int argc, char **argv)
 {
 	int code;
 
+	/* An arena a thread would keep what each once freed: 40 MiB more in a first snapshot. */
+	(void)mallopt(M_ARENA_MAX, 2);
 	open_standard_streams();
 	(void)setlocale(LC_CTYPE, "");
 	tzset();
