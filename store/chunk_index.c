@@ -481,8 +481,8 @@ int chunk_index_each_chunk(struct chunk_index *x, chunk_index_chunk_visitor *vis
 int chunk_index_stats(struct chunk_index *x, uint64_t *ret_chunks, uint64_t *ret_packs,
 		      uint64_t *ret_bytes)
 {
-	MDB_stat chunks, packs;
-	MDB_envinfo info;
+	MDB_stat chunks = { 0 }, packs = { 0 };
+	MDB_envinfo info = { 0 };
 	MDB_txn *txn;
 	int r = index_read_begin(x, &txn);
 

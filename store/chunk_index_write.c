@@ -108,8 +108,8 @@ static int place_serves(struct adding *a, MDB_txn *txn, const MDB_val *key, cons
 			uint32_t own)
 {
 	struct chunk_index *x = a->x;
-	struct chunk_place place;
-	struct pack_info info;
+	struct chunk_place place = { 0 };
+	struct pack_info info = { 0 };
 	int r;
 
 	/* A damaged line is as good as none: it is written anew. */

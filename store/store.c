@@ -127,6 +127,7 @@ int store_open_anew(struct io *io, const struct key_ring *ring,
 		r = open_store(io, ring, STORE_READ_WRITE, true, &s);
 	if (r < 0)
 		return r;
+	assert(s);
 	/* Others had it open, or filled it just now. */
 	if (!s->rebuilt)
 		r = store_rebuild_index(s, true, &s->result);
