@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # A huge sparse file, generations of edits to a big one, and huge directories stay within bounds.
 # Usage: capture-large.sh YORE (YORE_TEST_LONG=1: a directory of a million entries)
+# Very many small files: in memory where that is possible.
+[ ! -w /dev/shm ] || export TMPDIR=/dev/shm
 . "$(dirname -- "$0")/lib.sh"
 need perl
 fresh_repo

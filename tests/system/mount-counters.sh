@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # What the kernel may keep it does not ask for again, whoever looks; and what
 # many readers want at once is decoded once.
+# Very many small files: in memory where that is possible.
+[ ! -w /dev/shm ] || export TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 need_root
 need_fuse
