@@ -255,13 +255,31 @@ void folder_free(struct capture *c, struct folder *f);
 void segment_done(struct capture *c, struct segment *s);
 /* Done with the folder's descriptor for one piece of work. With the lock held. */
 void folder_release_fd(struct folder *f);
+#define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME)
 void entry_from_statx(const struct statx *sx, struct tree_entry *ret_entry);
 dev_t statx_device(const struct statx *sx);
+bool node_time_equal(const struct node_time *a, const struct node_time *b);
+/* Was the last walk's look at something of this age late enough to have seen its last change? */
+bool node_time_certain(const struct capture *c, const struct node_time *t);
 /* Attributes as the file system has them, for a folder that is only on the way. */
 int walker_placeholder(struct capture *c, const char *path, struct tree_entry *ret_entry);
 /* The ordinal of the file system that a descriptor is on. */
 int capture_file_system(struct capture *c, dev_t device, int fd, uint32_t *ret_ordinal,
 			bool *ret_virtual);
+
+/* ---- entry_scan.c ---- */
+/*
+ * Look at item->entry.name in the segment's folder and complete the item. `old`
+ * is the name's last known entry, or NULL. Returns 0 or -errno that ends the run.
+ */
+int entry_scan(struct worker *w, struct segment *s, struct item *item,
+	       const struct tree_entry *old);
+/*
+ * The old entry of a name, from w->old, which goes along in ascending order;
+ * *at and *have are the caller's place in it. NULL: none.
+ */
+const struct tree_entry *entry_scan_old(struct worker *w, const char *name, uint32_t n,
+					struct tree_entry *at, bool *have);
 
 /* ---- file_job.c ---- */
 struct file_job *file_job_new(struct capture *c, struct folder *folder, const char *name,
