@@ -82,7 +82,7 @@ static int read_by_own_name(struct capture *c, struct segment *s, struct item *i
 {
 	struct file_job *gone = item->job;
 	struct file_job *job =
-		file_job_new(c, s->folder, item->entry.name, &item->entry, gone->device, item->old);
+		file_job_new(s->folder, item->entry.name, &item->entry, gone->device, item->old);
 	struct batch *b = job ? batch_new(s->folder) : NULL;
 
 	if (!b) {

@@ -77,8 +77,6 @@ static void node_sink_done(struct node_sink *s)
 
 /* ---- threads ---- */
 
-static int seal_bundle(void *context, struct bundle *b);
-
 /* A closed bundle on its way through the seal pool. */
 struct bundle_job {
 	struct seal_job job;

@@ -51,8 +51,7 @@ struct capture_options {
 	 * NULL. */
 	void (*problem)(void *context, const char *path, const char *what, int error);
 	void *context;
-	bool dry_run;                /* walk and compare only; nothing is written */
-	const char *only_if_changed; /* reserved: NULL */
+	bool dry_run; /* walk and compare only; nothing is written */
 };
 
 struct capture_result {

@@ -282,7 +282,7 @@ const struct tree_entry *entry_scan_old(struct worker *w, const char *name, uint
 					struct tree_entry *at, bool *have);
 
 /* ---- file_job.c ---- */
-struct file_job *file_job_new(struct capture *c, struct folder *folder, const char *name,
+struct file_job *file_job_new(struct folder *folder, const char *name,
 			      const struct tree_entry *seen, dev_t device,
 			      const struct content *old);
 /* With the lock held. */

@@ -133,9 +133,6 @@ int content_read_piece(struct content_reader *r, const struct piece_view *view, 
 /** lseek(2)'s SEEK_DATA (hole = false) or SEEK_HOLE. Returns the offset, -ENXIO, or -errno. */
 int64_t content_seek_hole(struct content_reader *r, uint64_t offset, bool hole);
 
-/* ---- encoding, for tree_node and list nodes only ---- */
-/* (in content_internal.h) */
-
 /** Is this range all zero? */
 bool bytes_are_zero(const void *data, size_t n);
 

@@ -179,7 +179,7 @@ static int scan_file(struct worker *w, struct segment *s, struct item *item, con
 		if (item->job)
 			return 0;
 	}
-	item->job = file_job_new(c, s->folder, item->entry.name, &item->entry, statx_device(sx),
+	item->job = file_job_new(s->folder, item->entry.name, &item->entry, statx_device(sx),
 				 old_content);
 	if (!item->job)
 		return -ENOMEM;

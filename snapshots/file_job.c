@@ -30,13 +30,12 @@ uint32_t attribute_flags_read(int fd, const struct tree_entry *e)
 
 /* ---- lives ---- */
 
-struct file_job *file_job_new(struct capture *c, struct folder *folder, const char *name,
+struct file_job *file_job_new(struct folder *folder, const char *name,
 			      const struct tree_entry *seen, dev_t device,
 			      const struct content *old)
 {
 	struct file_job *job = calloc(1, sizeof(*job));
 
-	(void)c;
 	if (!job)
 		return NULL;
 	job->refs = 1;

@@ -29,7 +29,7 @@ CLEANUP_DEFINE(struct ingest, ingest_free)
  * Read an open file of about `size` bytes to its end and store it. `old` is
  * its previous content, or NULL. *ret_content borrows from the ingest until
  * its next use. Returns 0; -ECANCELED when *cancel became true; another
- * -errno of reading (positive *ret_read_error says that it was the source's)
+ * -errno of reading (*ret_source_failed says that it was the source's)
  * or of storing.
  */
 int ingest_run(struct ingest *g, int fd, uint64_t size, const struct content *old,
