@@ -258,7 +258,14 @@ static int get_locked(struct timeline *t, uint64_t seq, struct snapshot_info *re
 	r = timeline_sync(t);
 	if (r < 0)
 		return r;
-	return is_listed(t, seq) ? decode_digest(t, seq, ret_info) : -ENOENT;
+	if (!is_listed(t, seq))
+		return -ENOENT;
+	r = decode_digest(t, seq, ret_info);
+	if (r != -ENOENT && r != -EUCLEAN)
+		return r;
+	/* A damaged index can list what it does not find: the record itself decides. */
+	r = timeline_recall(t, seq);
+	return r < 0 ? r : decode_digest(t, seq, ret_info);
 }
 
 int timeline_count(struct timeline *t, uint64_t *ret_n)

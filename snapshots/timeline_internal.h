@@ -82,6 +82,9 @@ int timeline_digest_info(const void *data, size_t n, uint64_t seq, struct snapsh
 int timeline_sync(struct timeline *t);
 /** Put a digest into the index, or keep it in memory when that fails. Lock held. */
 int timeline_put_digest(struct timeline *t, uint64_t seq, const struct byte_buf *digest);
+/** Read a listed snapshot's record and keep its digest in memory, past an index that lists it but
+ * does not find it. Lock held. 0, -ENOENT when no file of this sequence opens, -ENOMEM. */
+int timeline_recall(struct timeline *t, uint64_t seq);
 /** The kept digest of a sequence, or NULL. Lock held. */
 struct kept_digest *timeline_kept(struct timeline *t, uint64_t seq);
 /** Read and open one record file; logs what is wrong with it. 0, -ENOENT, -EBADMSG, -EUCLEAN, ...

@@ -351,6 +351,29 @@ int timeline_put_digest(struct timeline *t, uint64_t seq, const struct byte_buf 
 	return put_digests(t, &record, 1);
 }
 
+int timeline_recall(struct timeline *t, uint64_t seq)
+{
+	CLEANUP(byte_buf_done_ptr) struct byte_buf digest = { 0 };
+	CLEANUP(sync_done) struct sync s = { .t = t };
+	int r = list_folder(&s);
+
+	if (r < 0)
+		return r;
+	for (struct listed *name = find_name(&s, seq);
+	     name && name < s.names + s.n_names && name->seq == seq; name++) {
+		CLEANUP(record_done) struct record record = { 0 };
+
+		r = timeline_read_file(t, seq, &name->id, &record);
+		if (r == 0)
+			r = timeline_digest_make(&record, &name->id, &digest);
+		if (r == 0)
+			return keep_digest(t, seq, digest.data, digest.n);
+		if (r == -ENOMEM)
+			return r;
+	}
+	return -ENOENT;
+}
+
 static int flush_fresh(struct sync *s)
 {
 	int r = s->n_fresh > 0 ? put_digests(s->t, s->fresh, s->n_fresh) : 0;

@@ -334,7 +334,8 @@ int session_open(struct session *s, const struct cmd_globals *globals, enum sess
 	if (r == EXIT_CODE_DONE && depth >= SESSION_TIMELINE)
 		r = open_timeline(s, globals, flags);
 	if (r == EXIT_CODE_DONE && cmd_cancelled)
-		r = failure(EXIT_CODE_INTERRUPTED, "interrupted");
+		r = failure(EXIT_CODE_INTERRUPTED,
+			    "interrupted while %s was being opened; run it again", path);
 	return r;
 }
 

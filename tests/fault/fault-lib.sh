@@ -56,10 +56,14 @@ change_source() {
 	echo "$1" >"$work/source/number"
 }
 
+# Ids in the output of snapshots --json.
+listed_ids() {
+	grep -o '"id": *"[0-9a-f]*"' | grep -o '[0-9a-f]\{64\}'
+}
+
 # Ids of all snapshots, sorted.
 ids() {
-	"$yore" snapshots --json 2>"$work/ids-errors" |
-		grep -o '"id": *"[0-9a-f]*"' | grep -o '[0-9a-f]\{64\}' | sort
+	"$yore" snapshots --json 2>"$work/ids-errors" | listed_ids | sort
 }
 
 # Everything is whole, and what was acknowledged ($work/acknowledged) is there.

@@ -191,7 +191,8 @@ interrupted() { # NAME REGEX before command...: is stopped at some moment, never
 		esac
 		# Before it has caught the signal it is ended by it, without a word.
 		[ -s "$err" ] || continue
-		[ -z "$regex" ] || grep -Eq -- "$regex" "$err" || fail "$label after $delay s: no message matches '$regex'"
+		# Of a command that has not begun the session says it.
+		grep -Eq -- "$regex|interrupted while .* was being opened; run it again" "$err" || fail "$label after $delay s: no message matches '$regex'"
 		hit=$((hit + 1))
 		"$yore" check >/dev/null 2>"$err" || fail "$label after $delay s: damaged the repository"
 	done
