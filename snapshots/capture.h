@@ -14,6 +14,7 @@
 #ifndef SNAPSHOTS_CAPTURE_H
 #define SNAPSHOTS_CAPTURE_H
 
+#include "snapshots/dirty_set.h"
 #include "snapshots/timeline.h"
 
 #include <stdatomic.h>
@@ -24,6 +25,23 @@ struct capture_source {
 	const char *excludes; /* newline-separated gitignore lines; NULL: as last time */
 	uint32_t flags;       /* SOURCE_*; with excludes == NULL: as last time */
 	bool accept; /* take its present state though its file system is another or it is gone */
+	/*
+	 * Look only at what may have changed since the newest record, frozen; NULL, or one that
+	 * says "everything": the whole tree. Costs the change, not the tree. A source that the
+	 * newest record does not have, or has absent, is walked whole all the same, and so is one
+	 * where a file with several names was met.
+	 */
+	const struct dirty_set *dirty;
+	/* Read it here instead (a file system snapshot of it); NULL: at `path`. */
+	const char *read_path;
+	/* Label of its files and of itself: FROZEN or HOOK; STEADY: as each file turns out. */
+	enum consistency consistency;
+	/*
+	 * >= 0 with `is_stream`: no tree but one regular file at `path`, whose contents come from
+	 * this descriptor until its end. Carried along by later snapshots like any source.
+	 */
+	bool is_stream;
+	int stream_fd;
 };
 
 /* Counters for progress, updated while the run goes on. */
@@ -39,7 +57,13 @@ struct capture_progress {
 
 struct capture_options {
 	const struct capture_source *sources;
-	size_t n_sources; /* 0: every source of the newest record */
+	size_t n_sources; /* 0: every source of the newest record, streams aside */
+	const char *const *dropped; /* canonical paths of sources that are protected no longer */
+	size_t n_dropped;
+	/* Commit nothing, and return -EALREADY, when tree and sources are as in the newest record. */
+	bool skip_unchanged;
+	/* Asked when a stream has ended, before anything is committed: 0, or why not (-errno). */
+	int (*stream_ended)(void *context, const struct capture_source *source);
 	const char *const *tags;
 	size_t n_tags;
 	const char *reason;          /* "manual" */
@@ -60,6 +84,8 @@ struct capture_result {
 	uint64_t files_read, bytes_read;
 	uint64_t errors;   /* objects named through `problem` */
 	uint32_t n_absent; /* sources carried along absent */
+	uint32_t n_smeared; /* files that kept changing while they were read */
+	bool partial;      /* only what was dirty was looked at, in every source */
 };
 
 /**

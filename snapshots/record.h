@@ -34,6 +34,7 @@ enum source_state { SOURCE_PRESENT = 0, SOURCE_ABSENT = 1 };
 enum {
 	SOURCE_ONE_FILE_SYSTEM = 1,
 	SOURCE_EXCLUDE_CACHES = 2, /* honour CACHEDIR.TAG */
+	SOURCE_STREAM = 4,         /* a program's output: never looked for on disk */
 };
 
 struct record_source {

@@ -99,6 +99,21 @@ int timeline_lock(struct timeline *t);
  */
 int timeline_append(struct timeline *t, struct record *record, struct snapshot_info *ret_info);
 
+/* What became of a forget. */
+struct forget_result {
+	uint64_t forgotten; /* records taken away */
+	uint64_t busy;      /* left alone: a mount or a capture uses them */
+};
+/**
+ * Let go of snapshots, ascending sequences: takes the commit lock, leaves out
+ * those that somebody holds (timeline_hold) and the newest one, writes a forget
+ * record that carries them as ranges (joined with those of earlier forget
+ * records, which it replaces), durably; only then are files removed. Returns 0
+ * or -errno: then nothing was removed, or the next forget goes on with it.
+ */
+int timeline_forget(struct timeline *t, const uint64_t *seqs, size_t n,
+		    struct forget_result *ret_result);
+
 /** Name of a moment: "2024-05-01T14-30-00Z" (+ ".n"). */
 void snapshot_name(int64_t time_ns, uint32_t suffix, char to[static SNAPSHOT_NAME_BYTES]);
 /** Current time in ns; the one clock of this layer. */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * protection: what the daemon knows about its own protecting, as one value
+ * that status, metrics and alerts read.
+ *
+ * The protector fills it under its lock and hands out copies.
+ *
+ * Threads: plain data.
+ */
+#ifndef TOOLS_PROTECTION_H
+#define TOOLS_PROTECTION_H
+
+#include "snapshots/watch.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROTECTION_TEXT_BYTES 200
+#define PROTECTION_ERRORS_MAX 20 /* newest problems by file that are kept */
+
+struct protection_source {
+	char *path;
+	struct watch_state watch;
+	bool absent;             /* carried along with its last state */
+	int64_t pending_ns;      /* wall clock of the oldest change not in a snapshot; 0: none */
+	int64_t captured_ns;     /* wall clock of its last capture; 0: never */
+	int64_t walked_ns;       /* of its last whole walk */
+	uint64_t files, directories, bytes;
+	uint64_t errors;         /* objects that could not be read in its last capture */
+	uint64_t new_bytes_day;  /* stored bytes that its snapshots added in 24 h */
+	uint64_t files_changed;  /* in the last capture: written anew */
+	uint64_t files_removed;
+};
+
+struct protection_error {
+	char *path;
+	char what[PROTECTION_TEXT_BYTES];
+	int64_t time_ns;
+};
+
+enum collection_state { COLLECTION_IDLE, COLLECTION_MARKING, COLLECTION_SWEEPING, COLLECTION_PAUSED };
+
+struct protection {
+	bool protecting;      /* false: this process only shows */
+	pid_t pid;
+	int64_t started_ns;
+	int64_t now_ns;
+	char stopped[PROTECTION_TEXT_BYTES]; /* why protection has stopped; "" while it goes on */
+	struct protection_source *sources;
+	size_t n_sources;
+	struct protection_error *errors; /* newest last */
+	size_t n_errors;
+	uint64_t snapshots_taken;        /* by this process */
+	int64_t last_snapshot_ns;        /* last successful look, also one that found no change */
+	double last_seconds, last_cpu_seconds;
+	uint64_t stale_after_s;          /* older pending changes are stale */
+	enum collection_state collection;
+	double collection_share;         /* done, 0 to 1 */
+	int64_t collected_ns;            /* end of the last collection; 0: none yet */
+	uint64_t collected_bytes;        /* freed by it */
+	uint64_t forgotten;              /* snapshots that retention took away */
+	int64_t verified_ns;             /* end of the last data check */
+	uint64_t verify_errors;
+	uint64_t repository_free_bytes, repository_size_bytes;
+};
+
+/** Copy deeply. Returns 0 or -ENOMEM. */
+int protection_copy(const struct protection *from, struct protection *ret_to);
+void protection_done(struct protection *p);
+/** Is protection stale or stopped? Writes why into `why` ("" when it is fine). */
+bool protection_is_stale(const struct protection *p, char why[PROTECTION_TEXT_BYTES]);
+
+#endif
