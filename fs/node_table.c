@@ -485,6 +485,38 @@ void node_table_forget(struct node_table *t, uint64_t node, uint64_t n)
 	open_snapshot_unref(forget_locked(t, node, n));
 }
 
+/* Is this a root of the snapshot? */
+static bool is_root_of(const struct dir_node *n, uint64_t seq)
+{
+	return n && n->parent == 0 && n->seq == seq;
+}
+
+int node_table_root_names(struct node_table *t, uint64_t seq, char **ret_names)
+{
+	size_t bytes = 1, end = 0;
+	int n_names = 0;
+	char *names;
+	LOCK_SCOPE(&t->lock);
+
+	*ret_names = NULL;
+	if (!find_root(t, seq, ""))
+		return 0;
+	for (uint32_t i = 1; i < t->n_slots; i++)
+		if (is_root_of(t->slots[i], seq))
+			bytes += strlen(t->slots[i]->name) + 1;
+	names = malloc(bytes);
+	if (!names)
+		return -ENOMEM;
+	for (uint32_t i = 1; i < t->n_slots; i++) {
+		if (!is_root_of(t->slots[i], seq))
+			continue;
+		n_names++;
+		end = (size_t)(stpcpy(names + end, t->slots[i]->name) - names) + 1;
+	}
+	*ret_names = names;
+	return n_names;
+}
+
 uint64_t node_table_count(struct node_table *t)
 {
 	LOCK_SCOPE(&t->lock);

@@ -81,6 +81,12 @@ int node_table_count_files(struct node_table *t, uint32_t canonical, uint64_t n)
 /** The kernel drops n look-ups of a node. Unknown numbers and too many are logged, and left alone.
  */
 void node_table_forget(struct node_table *t, uint64_t node, uint64_t n);
+/**
+ * The names under which the kernel has reached a snapshot's root: aliases, and
+ * "" for the canonical one. Terminated strings one after another in *ret_names
+ * (the caller frees it). Returns how many (0: the kernel knows none) or -ENOMEM.
+ */
+int node_table_root_names(struct node_table *t, uint64_t seq, char **ret_names);
 /** Nodes in memory. */
 uint64_t node_table_count(struct node_table *t);
 

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,8 @@
 #define READERS_SECONDS 60
 #define KICK_MS 20
 #define JOIN_SECONDS 3
+#define LET_GO_STEP_MS 20 /* for the kernel to forget what it was told to */
+#define LET_GO_STEPS 50
 #define WATCH_EVENTS (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
 
 struct notifier {
@@ -31,9 +34,11 @@ struct notifier {
 	struct view *view;
 	char *host_folder;    /* records of the host that is shown */
 	char *records_folder; /* its parent, there before the first snapshot */
+	char *wanted_folder;  /* where forgetting says what it found in use */
 	int wake;             /* eventfd: something to stop for */
 	int inotify;          /* -1: poll only */
 	bool watches_host;
+	int64_t wanted_ns; /* mtime of what was answered last */
 	time_t readers_at; /* monotonic: when dead readers were last cleared */
 	uint64_t version;  /* of the view, when the kernel was last told */
 	char day[16];
@@ -105,8 +110,79 @@ static void look(struct notifier *n)
 	tell(n);
 }
 
-/* Readers that were killed hold old pages of the index, and their slots, for ever otherwise. */
-static void clear_dead_readers(struct notifier *n)
+/* ---- letting go of what forgetting wants ---- */
+
+/* What to do with a name under which the kernel reaches a wanted snapshot. */
+typedef void name_action(const struct notifier *n, uint64_t parent, const char *name);
+
+/* Unused names below it leave the kernel's memory, and with them their nodes. Used ones stay. */
+static void drop_name(const struct notifier *n, uint64_t parent, const char *name)
+{
+	(void)fuse_lowlevel_notify_inval_entry(n->options.session, parent, name, strlen(name));
+}
+
+/* Whoever works in there is on a branch cut off: looked up again, it grows back where it was. */
+static void look_up(const struct notifier *n, uint64_t parent, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(path, sizeof(path), "%s/%s%s", n->options.mountpoint,
+		     parent == NODE_ROOT ? "" : ".snapshots/", name) < (int)sizeof(path))
+		(void)stat(path, &st);
+}
+
+/* Returns whether the kernel knows any. */
+static bool each_name(const struct notifier *n, uint64_t seq, name_action *act)
+{
+	CLEANUP(free_ptr) char *names = NULL;
+	int n_names = node_table_root_names(n->view->nodes, seq, &names);
+	struct snapshot_info info;
+	const char *name = names;
+	char exact[SNAPSHOT_NAME_BYTES + 1];
+
+	for (int i = 0; act && i < n_names; i++, name += strlen(name) + 1) {
+		if (*name) {
+			act(n, NODE_ROOT, name);
+		} else if (timeline_get(n->view->timeline, seq, &info) == 0) {
+			(void)snprintf(exact, sizeof(exact), "@%s", info.name);
+			act(n, NODE_SNAPSHOTS, exact);
+		}
+	}
+	return n_names > 0;
+}
+
+static bool each_wanted(const struct notifier *n, const uint64_t *seqs, size_t n_seqs,
+			name_action *act)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < n_seqs && !atomic_load(&n->stop); i++)
+		known |= each_name(n, seqs[i], act);
+	return known;
+}
+
+static void let_go(struct notifier *n)
+{
+	struct io *io = store_io(timeline_store(n->view->timeline));
+	CLEANUP(free_ptr) uint64_t *seqs = NULL;
+	struct io_stat st;
+	size_t n_seqs = 0;
+
+	if (io_stat(io, TIMELINE_WANTED_FOLDER "/" TIMELINE_WANTED, &st) < 0 ||
+	    st.mtime_ns == n->wanted_ns || timeline_wanted(n->view->timeline, &seqs, &n_seqs) < 0)
+		return;
+	n->wanted_ns = st.mtime_ns;
+	if (!each_wanted(n, seqs, n_seqs, drop_name))
+		return;
+	for (int i = 0; i < LET_GO_STEPS && each_wanted(n, seqs, n_seqs, NULL); i++)
+		(void)poll(NULL, 0, LET_GO_STEP_MS);
+	(void)each_wanted(n, seqs, n_seqs, look_up);
+}
+
+/* Otherwise dead readers hold pages of the index for ever, and open files the space of collected
+ * packs. */
+static void keep_up(struct notifier *n)
 {
 	struct timespec now;
 
@@ -114,7 +190,7 @@ static void clear_dead_readers(struct notifier *n)
 	if (now.tv_sec - n->readers_at < READERS_SECONDS)
 		return;
 	n->readers_at = now.tv_sec;
-	chunk_index_clear_dead_readers(store_index(timeline_store(n->view->timeline)));
+	store_upkeep(timeline_store(n->view->timeline));
 }
 
 /* ---- waiting ---- */
@@ -133,6 +209,14 @@ static void watch(struct notifier *n)
 		  POLL_MS);
 	(void)close(n->inotify);
 	n->inotify = -1;
+}
+
+/* Without it, what forgetting wants is noticed at the next look. */
+static void watch_wanted(const struct notifier *n)
+{
+	if (n->inotify >= 0 &&
+	    inotify_add_watch(n->inotify, n->wanted_folder, IN_MOVED_TO | IN_ONLYDIR) < 0)
+		log_debug("mount: %s cannot be watched", n->wanted_folder);
 }
 
 static void drain(const struct notifier *n)
@@ -167,10 +251,11 @@ static void watch_until_stopped(struct notifier *n)
 		(void)poll(fds, 2, wait_ms(n));
 		if (atomic_load(&n->stop))
 			return;
-		clear_dead_readers(n);
+		keep_up(n);
 		drain(n);
 		watch(n); /* before looking: what comes later wakes us */
 		look(n);
+		let_go(n);
 	}
 }
 
@@ -255,6 +340,10 @@ int notifier_new(const struct notifier_options *options, struct notifier **ret_n
 		n->records_folder = NULL;
 		return -ENOMEM;
 	}
+	if (asprintf(&n->wanted_folder, "%s/" TIMELINE_WANTED_FOLDER, root) < 0) {
+		n->wanted_folder = NULL;
+		return -ENOMEM;
+	}
 	if (asprintf(&n->host_folder, "%s/records/%s", root, hex) < 0) {
 		n->host_folder = NULL;
 		return -ENOMEM;
@@ -273,6 +362,7 @@ void notifier_free(struct notifier *n)
 	if (n->wake >= 0)
 		(void)close(n->wake);
 	free(n->records_folder);
+	free(n->wanted_folder);
 	free(n->host_folder);
 	free(n->days);
 	free(n);
@@ -291,6 +381,7 @@ int notifier_start(struct notifier *n)
 	moment_day(clock_now_ns(), n->day);
 	n->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	watch(n);
+	watch_wanted(n);
 	view_refresh(n->view); /* what came before the watch */
 
 	/* Signals are the program's: its handlers run on its own threads. */

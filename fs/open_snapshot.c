@@ -13,6 +13,7 @@
 struct open_snapshot {
 	atomic_uint n_references;
 	uint64_t seq;
+	enum consistency consistency;
 	struct io *io; /* NULL: nothing held */
 	int hold;
 	size_t root_n;
@@ -69,6 +70,7 @@ int open_snapshot_new(struct timeline *t, uint64_t seq, struct open_snapshot **r
 	}
 	s->io = io;
 	s->hold = hold;
+	s->consistency = record_consistency(&record);
 
 	r = check_root(s);
 	if (r < 0)
@@ -96,6 +98,11 @@ void open_snapshot_unref(struct open_snapshot *s)
 uint64_t open_snapshot_seq(const struct open_snapshot *s)
 {
 	return s->seq;
+}
+
+enum consistency open_snapshot_consistency(const struct open_snapshot *s)
+{
+	return s->consistency;
 }
 
 int open_snapshot_root(const struct open_snapshot *s, struct entry_decoder *d,

@@ -23,6 +23,8 @@ void open_snapshot_unref(struct open_snapshot *s);
 CLEANUP_DEFINE(struct open_snapshot, open_snapshot_unref)
 
 uint64_t open_snapshot_seq(const struct open_snapshot *s);
+/** The label of its least sure source. */
+enum consistency open_snapshot_consistency(const struct open_snapshot *s);
 /** Decode the entry of "/"; valid as long as `s` and `d` are. Returns 0, -EUCLEAN, -ENOMEM. */
 int open_snapshot_root(const struct open_snapshot *s, struct entry_decoder *d,
 		       struct tree_entry *ret_entry);

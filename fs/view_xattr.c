@@ -67,16 +67,8 @@ static void append_text(struct byte_buf *to, const char *text)
 
 static int consistency_xattr(const struct tree_entry *entry, struct byte_buf *to)
 {
-	static const char *const names[] = {
-		[CONSISTENCY_STEADY] = "steady",
-		[CONSISTENCY_SMEARED] = "smeared",
-		[CONSISTENCY_FROZEN] = "frozen",
-		[CONSISTENCY_HOOK] = "hook",
-	};
-
-	if ((size_t)entry->consistency >= sizeof(names) / sizeof(*names))
-		return -EUCLEAN;
-	append_text(to, entry->flags & ENTRY_UNREADABLE ? "unreadable" : names[entry->consistency]);
+	append_text(to, entry->flags & ENTRY_UNREADABLE ? "unreadable"
+							: consistency_name(entry->consistency));
 	return 0;
 }
 
@@ -157,7 +149,9 @@ int view_tree_xattr(struct view *v, uint64_t node, const char *name, struct byte
 	r = entry_lease_open(v, node, &lease);
 	if (r < 0)
 		return r;
-	if (strncmp(name, prefix, sizeof(prefix) - 1) == 0)
+	if (lease.snapshot && strcmp(name, "user.yore.consistency") == 0)
+		append_text(to, consistency_name(open_snapshot_consistency(lease.snapshot)));
+	else if (strncmp(name, prefix, sizeof(prefix) - 1) == 0)
 		r = own_xattr(&lease.entry, name + sizeof(prefix) - 1, to);
 	else
 		r = captured_xattr(v, &lease.entry, name, to);

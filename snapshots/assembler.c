@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/capture_internal.h"
+#include "snapshots/content_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,11 +43,27 @@ static void finish_job(struct capture *c, struct file_job *job)
 	release_batch(c, job->batch);
 }
 
+/* Does the file hold what it last held? Then it stays where that lies. */
+static bool place_kept(struct capture *c, struct file_job *job)
+{
+	const struct content *old = job->old;
+
+	if (!old || old->form != CONTENT_INLINE || old->n_pieces != 1 || old->n_extents != 1 ||
+	    old->length != job->n || !chunk_id_equal(&old->pieces[0].id, &job->id) ||
+	    store_writer_has(c->writer, &old->extents[0].chunk) != 1)
+		return false;
+	job->place = (struct bundle_place){ .chunk = old->extents[0].chunk,
+					    .offset = old->extents[0].offset };
+	return true;
+}
+
 /* Have these bytes been laid down before, where they may be relied on? */
 static bool place_known(struct capture *c, struct file_job *job)
 {
 	struct bundle_place place;
 
+	if (place_kept(c, job))
+		return true;
 	if (!bundler_find(c->bundler, &job->id, &place))
 		return false;
 	if (!place.bundle && store_writer_has(c->writer, &place.chunk) != 1)

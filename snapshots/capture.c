@@ -2,6 +2,7 @@
 #include "snapshots/capture_internal.h"
 #include "snapshots/commit.h"
 #include "snapshots/file_system.h"
+#include "snapshots/stream_capture.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -20,6 +21,7 @@
 #define CACHE_PREFETCHERS 1
 #define FINISHED_QUEUE (2ul * UNFINISHED_MAX)
 #define COMMIT_ATTEMPTS 3
+#define LITTLE_NAMES 512 /* a run that looks at fewer needs no helpers */
 
 /* The threads that capture one source. */
 struct crew {
@@ -136,17 +138,31 @@ static int crew_add(struct crew *crew, struct capture *c, void *(*run)(void *))
 	return 0;
 }
 
+/* Is so little to be looked at that threads cost more than they help? */
+static bool is_little(const struct dirty_name *d, size_t *left)
+{
+	if (d->flags & (DIRTY_LIST | DIRTY_DEEP) || d->n_children >= *left)
+		return false;
+	*left -= d->n_children;
+	for (size_t i = 0; i < d->n_children; i++)
+		if (!is_little(&d->children[i], left))
+			return false;
+	return true;
+}
+
 static int crew_start(struct crew *crew, struct capture *c)
 {
+	size_t little = LITTLE_NAMES;
+	bool alone = c->dirty && is_little(c->dirty, &little);
 	int r = worker_new(c, &c->self);
 
 	if (r == 0)
 		r = queue_new(FINISHED_QUEUE, &c->finished);
 	if (r == 0)
 		r = bundler_new(store_config(c->store)->bundle_target, seal_bundle, c, &c->bundler);
-	for (int i = 0; r == 0 && i < WALK_THREADS; i++)
+	for (int i = 0; r == 0 && !alone && i < WALK_THREADS; i++)
 		r = crew_add(crew, c, capture_walk_thread);
-	for (int i = 0; r == 0 && i < READ_THREADS; i++)
+	for (int i = 0; r == 0 && !alone && i < READ_THREADS; i++)
 		r = crew_add(crew, c, capture_read_thread);
 	if (r == 0)
 		r = -pthread_create(&crew->finisher, NULL, finisher_thread, c);
@@ -177,8 +193,8 @@ static void crew_stop(struct crew *crew, struct capture *c)
 	lock_take(&c->lock);
 	inode_table_free(STEAL(c->links));
 	lock_drop(&c->lock);
-	while (c->n_spare_writers > 0)
-		tree_writer_free(c->spare_writers[--c->n_spare_writers]);
+	while (c->n_spare_patches > 0)
+		tree_patch_free(c->spare_patches[--c->n_spare_patches]);
 	c->stopping = false;
 	c->walks = c->reads = (struct task_list){ 0 };
 	c->items_ahead = c->folders_ahead = c->bytes_ahead = c->items_unfinished = 0;
@@ -232,8 +248,14 @@ static bool same_place(const struct capture *c, const struct captured_source *s)
 /* Gone, or another disk in its place: keep what was there. Returns 1 when it is to be walked. */
 static int admit_source(struct capture *c, struct captured_source *s)
 {
-	int r = identify_source(c, s->result.path, &s->result.file_system);
+	int r = identify_source(c, c->read_path, &s->result.file_system);
 
+	if (s->known && (s->known->flags & SOURCE_STREAM) && !s->accept)
+		return log_errno(-EINVAL,
+				 "%s is what a program printed (--stdin-name), nothing to be found "
+				 "on disk; nothing was captured",
+				 s->result.path);
+	s->result.flags &= ~(uint32_t)SOURCE_STREAM;
 	if (r == 0 && (!s->known || s->accept || same_place(c, s)))
 		return 1;
 	if (r == -ENOMEM)
@@ -289,26 +311,39 @@ static int find_old(struct capture *c, struct captured_source *s, struct tree_re
 	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
 }
 
-static void begin_counts(struct capture *c, struct record_source *rs)
+/* A former number changed by a difference that wraps below zero; never below zero itself. */
+static uint64_t changed_by(uint64_t former, uint64_t difference)
 {
-	struct capture_progress *p = c->progress;
+	uint64_t sum = former + difference;
 
-	rs->files = atomic_load(&p->files);
-	rs->directories = atomic_load(&p->directories);
-	rs->others = atomic_load(&p->others);
-	rs->bytes = atomic_load(&p->bytes);
-	rs->errors = c->errors;
+	return (difference >> 63) && sum > former ? 0 : sum;
 }
 
-static void end_counts(struct capture *c, struct record_source *rs)
+/* A source that is not looked at holds what it held. */
+static void carry_counts(struct captured_source *s)
 {
-	struct capture_progress *p = c->progress;
+	s->result.files = s->known->files;
+	s->result.directories = s->known->directories;
+	s->result.others = s->known->others;
+	s->result.bytes = s->known->bytes;
+	s->result.errors = s->known->errors;
+}
 
-	rs->files = atomic_load(&p->files) - rs->files;
-	rs->directories = atomic_load(&p->directories) - rs->directories;
-	rs->others = atomic_load(&p->others) - rs->others;
-	rs->bytes = atomic_load(&p->bytes) - rs->bytes;
-	rs->errors = c->errors - rs->errors;
+/* What the source holds now: as counted, or as it was and what differs. */
+static void set_counts(struct capture *c, struct captured_source *s, uint64_t errors_before)
+{
+	static const struct record_source none;
+	const struct record_source *was = c->tally.absolute ? &none : s->known;
+	struct record_source *now = &s->result;
+	uint64_t errors = c->errors - errors_before;
+
+	now->files = changed_by(was->files, c->tally.files);
+	now->directories = changed_by(was->directories, c->tally.directories);
+	now->others = changed_by(was->others, c->tally.others);
+	now->bytes = changed_by(was->bytes, c->tally.bytes);
+	now->errors = errors;
+	if (!c->tally.absolute && was->errors > c->tally.unreadable_off)
+		now->errors += was->errors - c->tally.unreadable_off;
 }
 
 /* Walk and store one source; its root's entry is left in s->entry. */
@@ -317,12 +352,13 @@ static int capture_tree(struct capture *c, struct captured_source *s)
 	struct folder *root = NULL;
 	struct crew crew = { 0 };
 	const char *name;
-	int fd = open_parent(s->result.path, &name);
+	int fd = open_parent(c->read_path, &name);
 	int r;
 
 	if (fd < 0)
 		return fd;
 	c->has_result = false;
+	c->tally = (struct tally){ .absolute = !c->dirty };
 	r = walker_begin(c, fd, name, &root);
 	if (r == 0)
 		r = crew_start(&crew, c);
@@ -343,16 +379,96 @@ static int capture_tree(struct capture *c, struct captured_source *s)
 	return s->entry.failed ? -ENOMEM : 0;
 }
 
+/* May this run look at dirty names only? */
+static bool dirt_suffices(const struct capture *c, const struct captured_source *s)
+{
+	if (!s->dirty || dirty_set_is_all(s->dirty) || c->ignore_dirty || c->check_chunks)
+		return false;
+	return s->known && s->known->state == SOURCE_PRESENT && !s->accept &&
+	       s->known->flags == s->result.flags &&
+	       strcmp(s->known->excludes, s->result.excludes) == 0;
+}
+
+/* From when on changes may be missing: now, or since the frozen copy was made. */
+static int64_t begin_ns(const struct captured_source *s)
+{
+	if (s->asked && s->asked->read_path && s->asked->read_ns)
+		return s->asked->read_ns;
+	return clock_now_ns();
+}
+
+/* The label of a source is the worst that what was read for it deserves. */
+static enum consistency label_source(struct capture *c, const struct captured_source *s,
+				     uint64_t smeared_before)
+{
+	if (atomic_load(&c->smeared) > smeared_before)
+		return CONSISTENCY_SMEARED;
+	if (s->partial && s->known->consistency == CONSISTENCY_SMEARED)
+		return CONSISTENCY_SMEARED; /* such a file may be where nobody looked */
+	if (c->live && live_parts_were_entered(c->live))
+		return CONSISTENCY_STEADY;
+	return c->consistency;
+}
+
+/* Where, and with what label, this source is read. */
+static int begin_reading(struct capture *c, const struct captured_source *s)
+{
+	int r;
+
+	live_parts_free(STEAL(c->live));
+	c->consistency = s->asked ? s->asked->consistency : CONSISTENCY_STEADY;
+	if (c->read_path == s->result.path)
+		return 0;
+	r = live_parts_open(s->result.path, c->read_path, &c->live);
+	return r < 0 ? log_errno(r, "%s: cannot read its frozen copy", s->result.path) : 0;
+}
+
+/* Capture one source; what is dirty first, and all of it when that does not tell enough. */
+static int capture_looked_at(struct capture *c, struct captured_source *s)
+{
+	uint64_t errors_before = c->errors, smeared_before = atomic_load(&c->smeared);
+	int r = capture_tree(c, s);
+
+	if (r == -EAGAIN && c->want_whole) {
+		lock_take(&c->lock);
+		c->failure = 0;
+		c->want_whole = false;
+		c->errors = errors_before;
+		lock_drop(&c->lock);
+		c->dirty = NULL;
+		s->result.walk_start_ns = s->began_ns = begin_ns(s);
+		r = capture_tree(c, s);
+	}
+	if (r < 0)
+		return r;
+	set_counts(c, s, errors_before);
+	s->partial = c->dirty != NULL;
+	s->result.consistency = label_source(c, s, smeared_before);
+	return 0;
+}
+
 static int capture_source_run(struct capture *c, struct captured_source *s)
 {
+	bool partial = dirt_suffices(c, s);
 	CLEANUP(tree_reader_free_ptr) struct tree_reader *reader = NULL;
 	CLEANUP(entry_decoder_done) struct entry_decoder decoder = { 0 };
 	struct tree_entry old;
-	int r = admit_source(c, s);
+	int r;
 
+	if (s->asked && s->asked->is_stream)
+		return stream_capture_run(c, s);
+	s->carried = partial && dirty_set_is_empty(s->dirty);
+	if (s->carried) {
+		carry_counts(s);
+		return 0;
+	}
+	c->read_path = s->asked && s->asked->read_path ? s->asked->read_path : s->result.path;
+	r = admit_source(c, s);
 	if (r <= 0)
 		return r;
-	r = tree_reader_new(c->cache, &reader);
+	r = begin_reading(c, s);
+	if (r == 0)
+		r = tree_reader_new(c->cache, &reader);
 	if (r == 0)
 		r = exclude_new(s->result.excludes, &c->excludes);
 	if (r < 0)
@@ -364,13 +480,16 @@ static int capture_source_run(struct capture *c, struct captured_source *s)
 	if (find_old(c, s, reader, &decoder, &old) < 0)
 		log_warning("%s: its last state cannot be read; everything is read again",
 			    s->result.path);
-	s->result.walk_start_ns = clock_now_ns();
-	begin_counts(c, &s->result);
-	r = capture_tree(c, s);
-	end_counts(c, &s->result);
+	c->dirty = partial && c->root_old ? dirty_set_root(s->dirty) : NULL;
+	s->began_ns = begin_ns(s);
+	/* What is not looked at is as old as the last look at everything. */
+	s->result.walk_start_ns = c->dirty ? s->known->walk_start_ns : s->began_ns;
+	r = capture_looked_at(c, s);
+	live_parts_free(STEAL(c->live));
 	s->result.captured_ns = clock_now_ns();
 	exclude_free(STEAL(c->excludes));
 	c->root_old = NULL;
+	c->dirty = NULL;
 	return r;
 }
 
@@ -447,6 +566,8 @@ static int capture_init(struct capture *c, struct timeline *t, const struct capt
 
 static void capture_done(struct capture *c)
 {
+	stream_capture_forget(c);
+	live_parts_free(c->live);
 	seal_pool_free(c->pool);
 	store_writer_free(c->writer);
 	chunk_cache_free(c->cache);
@@ -464,16 +585,23 @@ static void fill_result(struct capture *c, const struct captured_set *set,
 {
 	struct capture_progress *p = c->progress;
 
-	ret->files = atomic_load(&p->files);
-	ret->directories = atomic_load(&p->directories);
-	ret->others = atomic_load(&p->others);
-	ret->bytes = atomic_load(&p->bytes);
+	ret->files = ret->directories = ret->others = ret->bytes = 0;
 	ret->files_read = atomic_load(&p->files_read);
 	ret->bytes_read = atomic_load(&p->bytes_read);
 	ret->errors = c->errors;
+	ret->n_smeared = (uint32_t)atomic_load(&c->smeared);
 	ret->n_absent = 0;
-	for (size_t i = 0; i < set->n; i++)
-		ret->n_absent += set->sources[i].result.state == SOURCE_ABSENT;
+	ret->partial = set->n > 0;
+	for (size_t i = 0; i < set->n; i++) {
+		const struct captured_source *s = &set->sources[i];
+
+		ret->files += s->result.files;
+		ret->directories += s->result.directories;
+		ret->others += s->result.others;
+		ret->bytes += s->result.bytes;
+		ret->n_absent += s->result.state == SOURCE_ABSENT;
+		ret->partial = ret->partial && (s->partial || s->carried);
+	}
 }
 
 /* Another attempt counts, and fails, on its own. */
@@ -488,9 +616,11 @@ static void begin_attempt(struct capture *c)
 	atomic_store(&p->files_read, 0);
 	atomic_store(&p->bytes_read, 0);
 	atomic_store(&p->errors, 0);
+	atomic_store(&c->smeared, 0);
 	LOCK_SCOPE(&c->lock);
 	c->errors = 0;
 	c->failure = 0;
+	c->want_whole = false;
 }
 
 /* One attempt: -ESTALE when another process has changed what this one relied on. */
@@ -512,6 +642,17 @@ static int capture_once(struct capture *c, struct captured_set *set, struct capt
 	return r;
 }
 
+/* Could what this attempt took over from the newest record not be read? Then the next one looks at
+ * everything. */
+static bool lost_base(struct capture *c, const struct captured_set *set, int r)
+{
+	if (c->ignore_dirty || (r != -EBADMSG && r != -EUCLEAN && r != -ENOENT))
+		return false;
+	for (size_t i = 0; i < set->n; i++)
+		c->ignore_dirty |= set->sources[i].partial || set->sources[i].carried;
+	return c->ignore_dirty;
+}
+
 int capture_run(struct timeline *t, const struct capture_options *options,
 		struct capture_result *ret_result)
 {
@@ -529,6 +670,8 @@ int capture_run(struct timeline *t, const struct capture_options *options,
 		struct captured_set set = { 0 };
 
 		r = capture_once(&c, &set, &result);
+		if (lost_base(&c, &set, r))
+			r = -ESTALE;
 		captured_set_done(&set);
 		if (r != -ESTALE)
 			break;
@@ -536,7 +679,7 @@ int capture_run(struct timeline *t, const struct capture_options *options,
 	}
 	node_sink_done(&sink);
 	capture_done(&c);
-	if (r == 0)
+	if (r == 0 || r == -EALREADY)
 		*ret_result = result;
 	return r;
 }

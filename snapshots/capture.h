@@ -34,6 +34,7 @@ struct capture_source {
 	const struct dirty_set *dirty;
 	/* Read it here instead (a file system snapshot of it); NULL: at `path`. */
 	const char *read_path;
+	int64_t read_ns; /* with read_path: no later than the moment that it shows */
 	/* Label of its files and of itself: FROZEN or HOOK; STEADY: as each file turns out. */
 	enum consistency consistency;
 	/*

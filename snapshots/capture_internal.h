@@ -21,8 +21,9 @@
 #include "snapshots/capture.h"
 #include "snapshots/exclude.h"
 #include "snapshots/ingest.h"
+#include "snapshots/live_parts.h"
+#include "snapshots/tree_patch.h"
 #include "snapshots/tree_reader.h"
-#include "snapshots/tree_writer.h"
 #include "store/base/lock.h"
 #include "store/base/queue.h"
 
@@ -107,6 +108,13 @@ enum item_kind {
 	ITEM_GONE,   /* not to be stored */
 };
 
+/* How much of a folder is looked at. */
+enum folder_mode {
+	FOLDER_WHOLE, /* everything below */
+	FOLDER_LIST,  /* all its names, but folders below only as far as they are dirty */
+	FOLDER_NAMES, /* only the dirty names; the others stay as they were */
+};
+
 struct item {
 	struct tree_entry
 		entry; /* name borrowed from the folder, the rest from the segment's arena */
@@ -114,7 +122,8 @@ struct item {
 	const struct content *old; /* a file's last known content: what to keep if reading fails */
 	struct folder *child;
 	struct file_job *job;
-	bool owns_job; /* this name's batch reads it */
+	bool owns_job;                  /* this name's batch reads it */
+	const struct dirty_name *dirty; /* what may have changed below this folder; NULL: all */
 };
 
 /* A stretch of a folder's names. */
@@ -149,8 +158,10 @@ struct folder {
 	uint32_t n_names;
 	struct segment *segments; /* one at least once listed */
 	uint32_t n_segments;
-	int error;                  /* it could not be listed */
-	struct tree_writer *writer; /* the finisher's */
+	int error;                      /* it could not be listed */
+	enum folder_mode mode;          /* final once listed */
+	const struct dirty_name *dirty; /* unless WHOLE */
+	struct tree_patch *patch;       /* the finisher's */
 };
 
 /* What one helping thread (or the assembler) works with. */
@@ -164,6 +175,17 @@ struct worker {
 	uint8_t *dents; /* for getdents64 */
 };
 
+/*
+ * What a source holds, counted as entries are written. Where a folder is
+ * patched, what its entries replace is counted off, so that numbers wrap
+ * below zero until they are added to the source's former ones.
+ */
+struct tally {
+	uint64_t files, directories, others, bytes;
+	uint64_t unreadable_off; /* entries replaced that could not be read last time */
+	bool absolute;           /* the whole source was counted, nothing is to be added */
+};
+
 /* A file system met in this run. */
 struct known_device {
 	dev_t device;
@@ -172,6 +194,7 @@ struct known_device {
 };
 
 struct inode_table;
+struct kept_stream;
 
 struct capture {
 	/* set up before threads, constant then */
@@ -193,6 +216,7 @@ struct capture {
 	bool check_chunks;      /* some chunks may not be relied on: look at each */
 	uint32_t generation;    /* of the index, when this attempt began */
 	atomic_bool unverified; /* something was kept whose chunks nobody looked at */
+	bool ignore_dirty;      /* this attempt looks at everything */
 
 	/* of the source being captured; constant while its threads work */
 	const char *source_path;
@@ -200,6 +224,13 @@ struct capture {
 	uint32_t source_flags;
 	const struct tree_entry *root_old; /* the source's root as it last was, or NULL */
 	int64_t racy_ns;                   /* entries changed since are read again */
+	const struct dirty_name *dirty;    /* only this is looked at; NULL: everything */
+	const char *read_path;             /* where it is read: source_path, or a frozen copy */
+	struct live_parts *live;           /* with a frozen copy: what is not in it */
+	enum consistency consistency;      /* label of what is read and holds still */
+	atomic_uint_fast32_t smeared;      /* files that did not, of all sources */
+
+	struct kept_stream *kept_streams; /* stream_capture.c's */
 
 	struct lock lock; /* guards all below, the tasks' states and the fields named so above */
 	pthread_cond_t changed;
@@ -208,7 +239,8 @@ struct capture {
 	size_t items_unfinished;
 	struct folder *folders; /* newest */
 	struct inode_table *links;
-	int failure; /* first negative errno that ends the run */
+	int failure;     /* first negative errno that ends the run */
+	bool want_whole; /* what is dirty does not tell enough: the source is captured again */
 	bool stopping;
 	struct file_system_identity *file_systems;
 	size_t n_file_systems;
@@ -226,8 +258,9 @@ struct capture {
 	/* the finisher's */
 	struct byte_buf result; /* the source's root, encoded */
 	bool has_result;
-	struct tree_writer *spare_writers[8];
-	size_t n_spare_writers;
+	struct tally tally;
+	struct tree_patch *spare_patches[8];
+	size_t n_spare_patches;
 };
 
 /* ---- capture_tasks.c: threads and tasks ---- */
@@ -243,6 +276,8 @@ void task_finish(struct worker *w, struct task_list *list, struct task *task);
 /* End the run with this error. */
 void capture_fail(struct capture *c, int r);
 bool capture_failed(struct capture *c);
+/* End this look at dirty names only; the source is then walked whole. */
+void capture_want_whole(struct capture *c, const char *why);
 /* Name an object that could not be captured, and count it. */
 void capture_problem(struct capture *c, const struct folder *folder, const char *name,
 		     const char *what, int error);
@@ -295,6 +330,15 @@ struct batch *batch_new(struct folder *folder);
 void batch_free(struct batch *b);
 /* FS_IOC_GETFLAGS, those worth keeping. */
 uint32_t attribute_flags_read(int fd, const struct tree_entry *e);
+
+/* ---- tally.c: the finisher's ---- */
+/* An entry was written; `replaced` is what it takes the place of in a patched folder, or NULL. 0 or
+ * -ENOMEM. */
+int tally_put(struct capture *c, const struct item *item, const struct tree_entry *replaced);
+/* An old entry was left out of a patched folder. */
+int tally_removed(struct capture *c, const struct tree_entry *old);
+/* The source's root was written. */
+int tally_root(struct capture *c, const struct item *item);
 
 /* ---- assembler.c, finisher.c ---- */
 /* Go through everything below a source's parent folder. Returns 0 or the run's failure. */

@@ -205,6 +205,17 @@ bool capture_failed(struct capture *c)
 	return c->failure != 0;
 }
 
+void capture_want_whole(struct capture *c, const char *why)
+{
+	LOCK_SCOPE(&c->lock);
+	if (c->failure != 0)
+		return;
+	log_debug("%s: %s: it is walked whole", c->source_path, why);
+	c->want_whole = true;
+	c->failure = -EAGAIN;
+	pthread_cond_broadcast(&c->changed);
+}
+
 void capture_problem(struct capture *c, const struct folder *folder, const char *name,
 		     const char *what, int error)
 {

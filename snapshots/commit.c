@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/commit.h"
 
+#include "snapshots/content_internal.h"
 #include "snapshots/file_system.h"
 #include "snapshots/graft.h"
+#include "snapshots/stream_capture.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -23,6 +25,14 @@ static const struct record_source *find_source(const struct record *head, const 
 	return NULL;
 }
 
+static bool is_dropped(const struct capture *c, const char *path)
+{
+	for (size_t i = 0; i < c->options->n_dropped; i++)
+		if (strcmp(c->options->dropped[i], path) == 0)
+			return true;
+	return false;
+}
+
 static int init_source(struct captured_set *set, struct captured_source *s, const char *path,
 		       const struct capture_source *asked)
 {
@@ -31,7 +41,9 @@ static int init_source(struct captured_set *set, struct captured_source *s, cons
 
 	s->head = head;
 	s->known = find_source(head, path);
+	s->asked = asked;
 	s->accept = asked && asked->accept;
+	s->dirty = asked ? asked->dirty : NULL;
 	if (s->known) {
 		s->result.flags = s->known->flags;
 		s->result.file_system = s->known->file_system;
@@ -67,8 +79,14 @@ static int add_source(struct captured_set *set, const char *path,
 static int add_asked(struct captured_set *set, const struct capture_source *asked)
 {
 	struct source_path place = { 0 };
-	int r = source_path_resolve(asked->path, &place);
+	int r;
 
+	if (asked->is_stream) { /* a name, nothing that lies on disk */
+		if (!stream_path_valid(asked->path))
+			return log_errno(-EINVAL, "%s cannot be the name of a stream", asked->path);
+		return add_source(set, asked->path, asked, NULL);
+	}
+	r = source_path_resolve(asked->path, &place);
 	if (r == 0) {
 		CLEANUP(free_ptr) char *path = strdup(place.path);
 
@@ -144,13 +162,17 @@ int captured_set_begin(struct captured_set *set, struct capture *c)
 	room = o->n_sources ? o->n_sources : set->head.n_sources;
 	if (room == 0)
 		return -ENOENT;
-	set->sources = calloc(room, sizeof(*set->sources));
+	set->sources = calloc(room + 1, sizeof(*set->sources));
 	if (!set->sources)
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < o->n_sources; i++)
 		r = add_asked(set, &o->sources[i]);
 	for (size_t i = 0; r == 0 && o->n_sources == 0 && i < set->head.n_sources; i++)
-		r = add_source(set, set->head.sources[i].path, NULL, NULL);
+		if (!(set->head.sources[i].flags & SOURCE_STREAM) &&
+		    !is_dropped(c, set->head.sources[i].path))
+			r = add_source(set, set->head.sources[i].path, NULL, NULL);
+	if (r == 0 && set->n == 0 && o->n_dropped == 0)
+		r = -ENOENT;
 	/* Outer sources first: an inner one is grafted onto what the outer one captured. */
 	qsort(set->sources, set->n, sizeof(*set->sources), order_sources);
 	return r;
@@ -175,16 +197,47 @@ void captured_set_done(struct captured_set *set)
 
 /* ---- the tree ---- */
 
+static const struct captured_source *find_captured(const struct captured_set *set, const char *path)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->sources[i].result.path, path) == 0)
+			return &set->sources[i];
+	return NULL;
+}
+
+/* Is this source's present state part of what was captured? */
+static bool is_captured(const struct captured_source *s)
+{
+	return !s->removed && !s->carried && s->result.state == SOURCE_PRESENT;
+}
+
 static int placeholder(void *context, const char *path, struct tree_entry *ret_entry)
 {
 	return walker_placeholder(context, path, ret_entry);
+}
+
+/* The root of a host that protects nothing. */
+static int empty_root(struct capture *c, struct byte_buf *root)
+{
+	struct tree_entry e;
+	int r = walker_placeholder(c, "/", &e);
+
+	return r < 0 ? r : tree_entry_encode(root, &e);
+}
+
+/* What was just written is in no pack yet, but the next graft reads it. */
+static int settle(struct capture *c, int r)
+{
+	return r < 0 ? r : store_writer_finish(c->writer);
 }
 
 /* The symlinks by which the user reached a source. */
 static int graft_links(struct graft *g, struct capture *c, struct byte_buf *root,
 		       const struct source_path *place)
 {
-	for (size_t i = 0; i < place->n_links; i++) {
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < place->n_links; i++) {
 		const struct source_link *l = &place->links[i];
 		struct tree_entry e = { .mode = S_IFLNK | 0777,
 					.nlink = 1,
@@ -192,15 +245,12 @@ static int graft_links(struct graft *g, struct capture *c, struct byte_buf *root
 					.link = l->target,
 					.link_n = (uint32_t)strlen(l->target),
 					.size = strlen(l->target) };
-		/* What was just written is in no pack yet, but this graft reads it. */
-		int r = store_writer_finish(c->writer);
 
+		r = settle(c, 0);
 		if (r == 0)
 			r = graft_apply(g, root, l->path, &e, true);
-		if (r < 0)
-			return r;
 	}
-	return 0;
+	return r;
 }
 
 static int graft_source(struct graft *g, struct capture *c, struct byte_buf *root,
@@ -220,60 +270,163 @@ static int graft_source(struct graft *g, struct capture *c, struct byte_buf *roo
 	return r < 0 ? r : graft_links(g, c, root, &s->place);
 }
 
+/* A copy of what a root has at a path. 0, -ENOENT, -errno. */
+static int copy_entry(struct graft *g, const void *root, size_t root_n, const char *path,
+		      struct byte_buf *ret_entry)
+{
+	CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
+	struct tree_entry e;
+	int r = tree_entry_decode(root, root_n, &d, &e);
+
+	if (r == 0 && path[1] != '\0')
+		r = tree_reader_walk(g->reader, &e.tree, path + 1, &e);
+	if (r == -ENOTDIR)
+		return -ENOENT;
+	byte_buf_clear(ret_entry);
+	return r < 0 ? r : tree_entry_encode(ret_entry, &e);
+}
+
+/*
+ * Was a source inside a captured one seen with it? A folder that is empty now
+ * may be the place where its file system belongs.
+ */
+static int seen_with_outer(struct graft *g, const struct byte_buf *root, const char *path)
+{
+	CLEANUP(byte_buf_done_ptr) struct byte_buf entry = { 0 };
+	CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
+	struct tree_entry e;
+	int r = copy_entry(g, root->data, root->n, path, &entry);
+
+	if (r == 0)
+		r = tree_entry_decode(entry.data, entry.n, &d, &e);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return !S_ISDIR(e.mode) || !chunk_id_is_zero(&e.tree);
+}
+
+/* What stood inside a source that has been grafted or taken out, and is a source itself that this
+ * run has no new state of, keeps its last state. */
+static int keep_inner(struct graft *g, struct capture *c, struct byte_buf *root,
+		      const struct captured_set *set, const char *outer)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && set->has_head && i < set->head.n_sources; i++) {
+		CLEANUP(byte_buf_done_ptr) struct byte_buf entry = { 0 };
+		CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
+		const char *path = set->head.sources[i].path;
+		const struct captured_source *s = find_captured(set, path);
+		bool stream = (set->head.sources[i].flags & SOURCE_STREAM) != 0;
+		struct tree_entry e;
+
+		if (strcmp(path, outer) == 0 || !source_path_within(path, outer) ||
+		    is_dropped(c, path) || (s && (s->removed || is_captured(s))))
+			continue;
+		r = settle(c, 0);
+		if (r == 0 && !s && !stream)
+			r = seen_with_outer(g, root, path);
+		if (r == 0)
+			r = copy_entry(g, set->head.root, set->head.root_n, path, &entry);
+		if (r == 0)
+			r = tree_entry_decode(entry.data, entry.n, &d, &e);
+		if (r == 0)
+			r = graft_apply(g, root, path, &e, false);
+		r = r == 1 || r == -ENOENT ? 0 : r;
+	}
+	return r;
+}
+
+/* Take a source out that is protected no longer, unless another one holds it. */
+static int drop_source(struct graft *g, struct capture *c, struct byte_buf *root,
+		       const struct captured_set *set, const char *path)
+{
+	const struct record *head = &set->head;
+	const struct record_source *known = find_source(head, path);
+	int r;
+
+	if (!known)
+		return 0;
+	for (size_t i = 0; i < head->n_sources && !(known->flags & SOURCE_STREAM); i++)
+		if (!is_dropped(c, head->sources[i].path) &&
+		    source_path_within(path, head->sources[i].path))
+			return 0;
+	r = settle(c, 0);
+	if (r == 0 && path[1] == '\0') {
+		byte_buf_clear(root);
+		r = empty_root(c, root);
+	} else if (r == 0) {
+		r = graft_apply(g, root, path, NULL, false);
+	}
+	return r < 0 ? r : keep_inner(g, c, root, set, path);
+}
+
+static int drop_sources(struct graft *g, struct capture *c, struct byte_buf *root,
+			const struct captured_set *set, bool *ret_written)
+{
+	const struct capture_options *o = c->options;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && set->has_head && i < o->n_dropped; i++) {
+		r = drop_source(g, c, root, set, o->dropped[i]);
+		*ret_written = true;
+	}
+	return r;
+}
+
 /* The head's root, or that of an empty first snapshot. */
 static int begin_root(struct capture *c, const struct record *head, struct byte_buf *root)
 {
-	struct tree_entry e;
-	int r;
-
 	if (head && head->root_n) {
 		byte_buf_append(root, head->root, head->root_n);
 		return root->failed ? -ENOMEM : 0;
 	}
-	r = walker_placeholder(c, "/", &e);
-	return r < 0 ? r : tree_entry_encode(root, &e);
+	return empty_root(c, root);
 }
 
 static int build_root_on(struct capture *c, const struct captured_set *set,
 			 const struct record *head, struct byte_buf *root)
 {
 	CLEANUP(tree_reader_free_ptr) struct tree_reader *reader = NULL;
-	CLEANUP(tree_writer_free_ptr) struct tree_writer *writer = NULL;
+	CLEANUP(tree_patch_free_ptr) struct tree_patch *patch = NULL;
 	struct graft g = { .placeholder = placeholder, .context = c };
+	bool written = false;
 	int r = tree_reader_new(c->cache, &reader);
 
 	if (r == 0)
-		r = tree_writer_new(c->nodes, key_ring_get(store_keys(c->store), KEY_PLACEMENT),
-				    &writer);
+		r = tree_patch_new(c->cache, c->nodes,
+				   key_ring_get(store_keys(c->store), KEY_PLACEMENT), &patch);
 	if (r == 0)
 		r = begin_root(c, head, root);
 	g.reader = reader;
-	g.writer = writer;
+	g.patch = patch;
+	if (r == 0 && head)
+		r = drop_sources(&g, c, root, set, &written);
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
-		r = graft_source(&g, c, root, &set->sources[i]);
-		/* What was just written is in no pack yet, but the next graft reads it. */
-		if (r == 0 && i + 1 < set->n)
-			r = store_writer_finish(c->writer);
-	}
-	return r;
-}
+		const struct captured_source *s = &set->sources[i];
 
-static const struct captured_source *find_captured(const struct captured_set *set, const char *path)
-{
-	for (size_t i = 0; i < set->n; i++)
-		if (strcmp(set->sources[i].result.path, path) == 0)
-			return &set->sources[i];
-	return NULL;
+		if (!s->removed && s->entry.n == 0)
+			continue;
+		if (written)
+			r = settle(c, r);
+		if (r == 0)
+			r = graft_source(&g, c, root, s);
+		if (r == 0)
+			r = keep_inner(&g, c, root, set, s->result.path);
+		written = true;
+	}
+	return r < 0 ? r : stream_capture_carry(c, set, head, &g, root);
 }
 
 /* Does this run say all there is to say of the head's sources? */
-static bool replaces_all(const struct captured_set *set, const struct record *head)
+static bool replaces_all(const struct capture *c, const struct captured_set *set,
+			 const struct record *head)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (!set->sources[i].removed && set->sources[i].result.state != SOURCE_PRESENT)
+		if (!set->sources[i].removed && !is_captured(&set->sources[i]))
 			return false;
 	for (size_t i = 0; head && i < head->n_sources; i++)
-		if (!find_captured(set, head->sources[i].path))
+		if (!is_dropped(c, head->sources[i].path) &&
+		    !find_captured(set, head->sources[i].path))
 			return false;
 	return true;
 }
@@ -286,7 +439,7 @@ static int build_root(struct capture *c, const struct captured_set *set, const s
 
 	if (!head || (r != -ENOENT && r != -EBADMSG && r != -EUCLEAN))
 		return r;
-	if (!replaces_all(set, head))
+	if (!replaces_all(c, set, head))
 		return log_errno(-EBADMSG, "folders of the newest snapshot are lost; take one of "
 					   "everything: 'yore snapshot' without a path");
 	log_warning("folders of the newest snapshot are lost; this one is made without them");
@@ -346,7 +499,7 @@ static int order_record_sources(const void *a, const void *b)
 
 /* The head's sources, ours in place of theirs; an absent one keeps what is known of it, one that is
  * accepted as gone is none any more. */
-static int merge_sources(struct record *record, const struct record *head,
+static int merge_sources(struct record *record, const struct record *head, const struct capture *c,
 			 const struct captured_set *set)
 {
 	size_t n_head = head ? head->n_sources : 0;
@@ -361,14 +514,14 @@ static int merge_sources(struct record *record, const struct record *head,
 		const struct captured_source *s = find_captured(set, head->sources[i].path);
 		struct record_source carried = head->sources[i];
 
-		if (s && (s->removed || s->result.state == SOURCE_PRESENT))
+		if ((s && (s->removed || is_captured(s))) || is_dropped(c, carried.path))
 			continue;
-		if (s)
+		if (s && !s->carried)
 			carried.state = SOURCE_ABSENT;
 		r = copy_source(record, &carried);
 	}
 	for (size_t i = 0; r == 0 && i < set->n; i++)
-		if (!set->sources[i].removed && set->sources[i].result.state == SOURCE_PRESENT)
+		if (is_captured(&set->sources[i]))
 			r = copy_source(record, &set->sources[i].result);
 	qsort(record->sources, record->n_sources, sizeof(*record->sources), order_record_sources);
 	return r;
@@ -381,8 +534,8 @@ static int64_t record_moment(const struct captured_set *set, const struct record
 	int64_t now = clock_now_ns(), moment = 0;
 
 	for (size_t i = 0; i < set->n; i++)
-		if (set->sources[i].result.walk_start_ns > moment)
-			moment = set->sources[i].result.walk_start_ns;
+		if (set->sources[i].began_ns > moment)
+			moment = set->sources[i].began_ns;
 	if (moment == 0)
 		moment = now;
 	if (head && head->time_ns > moment && head->time_ns <= now)
@@ -441,6 +594,43 @@ static int check_generation(struct capture *c)
 	return -ESTALE;
 }
 
+/* Was something captured as a difference to the head of then? */
+static bool any_partial(const struct captured_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->sources[i].partial)
+			return true;
+	return false;
+}
+
+/* Does the head say all of it already? What was stored all the same heals something. */
+static bool same_snapshot(struct capture *c, const struct record *record,
+			  const struct byte_buf *root, const struct record *head)
+{
+	struct store_writer_stats stats;
+
+	store_writer_stats(c->writer, &stats);
+	if (stats.stored_bytes_new > 0 || root->n != head->root_n ||
+	    memcmp(root->data, head->root, root->n) != 0 || record->n_sources != head->n_sources)
+		return false;
+	for (size_t i = 0; i < record->n_sources; i++) {
+		const struct record_source *a = &record->sources[i], *b = &head->sources[i];
+
+		if (a->state != b->state || a->flags != b->flags || strcmp(a->path, b->path) != 0 ||
+		    strcmp(a->excludes, b->excludes) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Only so that the next capture need not look every chunk up: no failure of this one. */
+static void trust_chunks(struct capture *c, const struct captured_set *set,
+			 const struct record *head, uint64_t seq)
+{
+	if (c->check_chunks && !atomic_load(&c->unverified) && replaces_all(c, set, head))
+		(void)chunk_index_trust(store_index(c->store), seq, c->generation);
+}
+
 /* Everything between taking the commit lock and dropping it. */
 static int commit_locked(struct capture *c, struct captured_set *set, struct record *record,
 			 struct snapshot_info *ret_info)
@@ -459,13 +649,22 @@ static int commit_locked(struct capture *c, struct captured_set *set, struct rec
 		return r;
 	if (r == 0)
 		h = &head;
+	if (h && info.seq != set->seq && any_partial(set)) {
+		log_info("another snapshot was taken meanwhile: capturing again");
+		return -ESTALE;
+	}
 	r = merge_file_systems(record, h, c);
 	if (r == 0)
 		r = check_generation(c);
 	if (r == 0)
 		r = build_root(c, set, h, &root);
 	if (r == 0)
-		r = merge_sources(record, h, set);
+		r = merge_sources(record, h, c, set);
+	if (r == 0 && c->options->skip_unchanged && h && same_snapshot(c, record, &root, h)) {
+		*ret_info = info;
+		trust_chunks(c, set, h, info.seq);
+		return -EALREADY;
+	}
 	if (r == 0)
 		r = fill_words(record, c->options);
 	if (r == 0)
@@ -479,9 +678,8 @@ static int commit_locked(struct capture *c, struct captured_set *set, struct rec
 	record->root_n = root.n;
 	record->root = STEAL(root.data);
 	r = timeline_append(c->timeline, record, ret_info);
-	/* Only so that the next capture need not look every chunk up: no failure of this one. */
-	if (r == 0 && c->check_chunks && !atomic_load(&c->unverified) && replaces_all(set, h))
-		(void)chunk_index_trust(store_index(c->store), ret_info->seq, c->generation);
+	if (r == 0)
+		trust_chunks(c, set, h, ret_info->seq);
 	return r;
 }
 

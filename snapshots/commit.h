@@ -14,12 +14,17 @@
 
 /* One source of this run. */
 struct captured_source {
-	struct record_source result;       /* owns path and excludes */
-	struct source_path place;          /* symlinks that lead to it */
-	const struct record *head;         /* newest record when the run began; NULL: none */
-	const struct record_source *known; /* in head, or NULL */
+	struct record_source result;        /* owns path and excludes */
+	struct source_path place;           /* symlinks that lead to it */
+	const struct record *head;          /* newest record when the run began; NULL: none */
+	const struct record_source *known;  /* in head, or NULL */
+	const struct dirty_set *dirty;      /* borrowed from the options, or NULL */
+	int64_t began_ns;                   /* when this run began to look at it */
+	const struct capture_source *asked; /* NULL: it was in the head, and all are captured */
 	bool accept;
 	bool removed;          /* accepted as gone */
+	bool carried;          /* nothing is dirty: it was not looked at */
+	bool partial;          /* only what is dirty was */
 	struct byte_buf entry; /* its root, encoded; empty when not captured */
 };
 

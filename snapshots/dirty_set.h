@@ -21,6 +21,12 @@ enum {
 	DIRTY_SELF = 1, /* the object itself: attributes, contents, or whether it is there */
 	DIRTY_LIST = 2, /* a folder's own list of names is not known to be right */
 	DIRTY_DEEP = 4, /* all below it, too: it was moved here, or came with contents */
+	/*
+	 * It had been open for writing and was closed. Stores through a memory map after the
+	 * first one to a page move no time stamp until that page was written back (measured on
+	 * ext4 and tmpfs): contents may differ though size and times are equal.
+	 */
+	DIRTY_CLOSED = 8,
 };
 
 /* One name, or the source's root. */
@@ -37,16 +43,20 @@ void dirty_set_free(struct dirty_set *d);
 CLEANUP_DEFINE(struct dirty_set, dirty_set_free)
 /**
  * Add a path relative to the source's root ("" is the root itself, "a/b") with DIRTY_* flags,
- * joined to those that it has. Returns 0 or -ENOMEM (then the set says "everything").
+ * joined to those that it has; what lies below a DIRTY_DEEP name is known already and adds
+ * nothing. Returns 0 or -ENOMEM (then the set says "everything").
  */
 int dirty_set_add(struct dirty_set *d, const char *path, unsigned int flags);
 /** Nothing is known: everything may have changed. */
 void dirty_set_add_all(struct dirty_set *d);
 bool dirty_set_is_all(const struct dirty_set *d);
 bool dirty_set_is_empty(const struct dirty_set *d);
-/** Names in it, those on the way included. */
+/** Names in it, those on the way included, the root not; 0 when it says "everything". */
 size_t dirty_set_count(const struct dirty_set *d);
-/** Add all of another set: what a capture that failed had been given goes back. */
+/**
+ * Add all of another set, frozen or not: what a capture that failed had been given goes back.
+ * Returns 0 or -ENOMEM (then `to` says "everything").
+ */
 int dirty_set_merge(struct dirty_set *to, const struct dirty_set *from);
 /** Sort, for reading. Adding afterwards is a programmer error. Returns 0 or -ENOMEM. */
 int dirty_set_freeze(struct dirty_set *d);

@@ -4,10 +4,12 @@
  * knows of it: unchanged, to be read, to be entered, or to be left out.
  */
 #include "snapshots/capture_internal.h"
+#include "snapshots/frozen_source.h"
 #include "snapshots/xattr_set.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -141,6 +143,11 @@ static int scan_folder(struct worker *w, struct segment *s, struct item *item,
 	}
 	item->kind = ITEM_FOLDER;
 	item->child = child;
+	if (!item->dirty || (item->dirty->flags & DIRTY_DEEP) || !child->has_old ||
+	    (child->old.flags & (ENTRY_UNREADABLE | ENTRY_PLACEHOLDER)))
+		return 0;
+	child->mode = item->dirty->flags & DIRTY_LIST ? FOLDER_LIST : FOLDER_NAMES;
+	child->dirty = item->dirty;
 	return 0;
 }
 
@@ -188,6 +195,17 @@ static int scan_file(struct worker *w, struct segment *s, struct item *item, con
 				 : 0;
 }
 
+/* A folder of ours, in which frozen copies are made? Nobody but root can have made it so. */
+static bool is_frozen_folder(struct capture *c, const struct folder *f, const char *name,
+			     const struct statx *sx)
+{
+	if (strcmp(name, FROZEN_FOLDER) != 0 || sx->stx_uid != 0 ||
+	    (sx->stx_mode & 07777) != FROZEN_FOLDER_MODE)
+		return false;
+	LOCK_SCOPE(&c->lock);
+	return c->file_systems[f->file_system].type == BTRFS_SUPER_MAGIC;
+}
+
 /* Is it left out: by pattern, or because it is the repository or a mount of ours? */
 static bool left_out(struct worker *w, struct segment *s, const char *name, const struct statx *sx)
 {
@@ -200,6 +218,8 @@ static bool left_out(struct worker *w, struct segment *s, const char *name, cons
 		for (size_t i = 0; i < c->n_skipped_devices; i++)
 			if (device == c->skipped_devices[i])
 				return true;
+		if (is_frozen_folder(c, s->folder, name, sx))
+			return true;
 	}
 	if (!c->excludes || !s->folder->parent) /* the source's root itself is never left out */
 		return false;
@@ -278,6 +298,8 @@ int entry_scan(struct worker *w, struct segment *s, struct item *item, const str
 	if (statx(f->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, &sx) < 0)
 		return keep_last(w, s, item, old, -errno);
 	if (left_out(w, s, name, &sx)) {
+		if (w->capture->dirty && !S_ISDIR(sx.stx_mode) && sx.stx_nlink > 1)
+			capture_want_whole(w->capture, "a file with several names changed");
 		item->kind = ITEM_GONE;
 		return 0;
 	}

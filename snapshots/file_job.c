@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_ATTEMPTS 3
@@ -249,13 +250,67 @@ static int read_large(struct worker *w, struct file_job *job, int fd)
 	return r < 0 ? r : keep_content(job, &content);
 }
 
-/* Read until it holds still, three times at most. */
+static int read_contents(struct worker *w, struct file_job *job, int fd)
+{
+	return job->seen.size < w->capture->small_max ? read_small(w, job, fd)
+						      : read_large(w, job, fd);
+}
+
+/*
+ * A copy of the open file as it is at one instant, which shares its blocks; it
+ * has no name, and does not touch the folder's times. Returns its descriptor,
+ * or -1 where the file system makes none, or this is not our folder to write to.
+ */
+static int clone_file(const struct file_job *job, int fd)
+{
+	CLEANUP(close_fd_ptr)
+	int clone = openat(job->folder->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (clone < 0 || ioctl(clone, FICLONE, fd) < 0)
+		return -1;
+	return STEAL_FD(clone);
+}
+
+/*
+ * A file that keeps changing, read from a clone: 1; 0 when there is none; -errno.
+ * Its times are from before the cloning, so that the next capture reads it again.
+ */
+static int read_clone(struct worker *w, struct file_job *job, int fd)
+{
+	CLEANUP(close_fd_ptr) int clone = -1;
+	struct tree_entry before;
+	struct stat st;
+	int r = look_again(fd, &job->seen, &before);
+
+	if (r < 0)
+		return r;
+	clone = clone_file(job, fd);
+	if (clone < 0 || fstat(clone, &st) < 0)
+		return 0;
+	job->seen = before;
+	job->seen.size = (uint64_t)st.st_size;
+	r = read_contents(w, job, clone);
+	if (r < 0)
+		return r;
+	job->seen.size = job->outcome == JOB_SMALL ? job->n : job->content.length;
+	job->seen.consistency = CONSISTENCY_FROZEN;
+	return 1;
+}
+
+/* What is to be said of a file that held still. */
+static enum consistency label_steady(const struct capture *c, const struct file_job *job)
+{
+	if (c->live && !live_parts_is_frozen(c->live, job->device))
+		return CONSISTENCY_STEADY;
+	return c->consistency;
+}
+
+/* Read until it holds still, three times at most; from a clone where one can be made. */
 static int read_steadily(struct worker *w, struct file_job *job, int fd)
 {
 	for (int i = 0; i < READ_ATTEMPTS; i++) {
 		struct tree_entry after;
-		int r = job->seen.size < w->capture->small_max ? read_small(w, job, fd)
-							       : read_large(w, job, fd);
+		int r = read_contents(w, job, fd);
 
 		if (r == 0)
 			r = look_again(fd, &job->seen, &after);
@@ -264,12 +319,17 @@ static int read_steadily(struct worker *w, struct file_job *job, int fd)
 		if (same_state(&job->seen, &after) &&
 		    (job->outcome != JOB_SMALL || job->n == after.size)) {
 			job->seen = after;
+			job->seen.consistency = label_steady(w->capture, job);
 			return 0;
 		}
 		job->seen = after;
 		if (capture_failed(w->capture))
 			return -ECANCELED;
+		r = i == 0 ? read_clone(w, job, fd) : 0;
+		if (r != 0)
+			return r < 0 ? r : 0;
 	}
+	atomic_fetch_add(&w->capture->smeared, 1);
 	job->seen.consistency = CONSISTENCY_SMEARED;
 	job->seen.size = job->outcome == JOB_SMALL ? job->n : job->content.length;
 	return 0;

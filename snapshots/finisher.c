@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define SPARE_WRITERS (sizeof(((struct capture *)0)->spare_writers) / sizeof(struct tree_writer *))
+#define SPARE_PATCHES (sizeof(((struct capture *)0)->spare_patches) / sizeof(struct tree_patch *))
 
 /* Room for the content of a small file while its entry is written. */
 struct small_content {
@@ -117,6 +117,53 @@ static int move_large_xattrs(struct capture *c, struct tree_entry *e, struct chu
 	return r;
 }
 
+/* How patching went: an old folder that cannot be read is no base, everything is walked then. */
+static int patched(struct capture *c, const struct folder *f, int r)
+{
+	if (f->mode == FOLDER_WHOLE ||
+	    (r != -ENOENT && r != -EBADMSG && r != -EUCLEAN && r != -EREMOTEIO))
+		return r;
+	capture_want_whole(c, "a folder of the last snapshot cannot be read");
+	return -EAGAIN;
+}
+
+/* Leave out the old entries below a name (NULL: all that follow) of a folder that was listed. */
+static int remove_unlisted(struct capture *c, struct folder *f, const struct tree_entry *up_to)
+{
+	struct tree_entry old;
+	int r;
+
+	if (f->mode != FOLDER_LIST)
+		return 0;
+	do {
+		r = tree_patch_remove_before(f->patch, up_to ? up_to->name : NULL,
+					     up_to ? up_to->name_n : 0, &old);
+		if (r == 1 && tally_removed(c, &old) < 0)
+			r = -ENOMEM;
+	} while (r == 1);
+	return r;
+}
+
+/* Put an item into its folder's tree, or take its name out of it. */
+static int store_item(struct capture *c, struct folder *f, struct item *item)
+{
+	struct tree_entry old;
+	int r = remove_unlisted(c, f, &item->entry);
+
+	if (r < 0)
+		return patched(c, f, r);
+	if (item->kind != ITEM_GONE) {
+		r = tree_patch_put(f->patch, &item->entry, &old);
+		return r < 0 ? patched(c, f, r) : tally_put(c, item, r == 1 ? &old : NULL);
+	}
+	if (f->mode != FOLDER_NAMES)
+		return 0;
+	r = tree_patch_remove(f->patch, item->entry.name, item->entry.name_n, &old);
+	if (r == 1)
+		r = tally_removed(c, &old);
+	return patched(c, f, r);
+}
+
 static int finish_item(struct capture *c, struct segment *s, struct item *item)
 {
 	struct small_content room;
@@ -129,12 +176,14 @@ static int finish_item(struct capture *c, struct segment *s, struct item *item)
 		complete_folder(c, item);
 	if (r == 0 && item->kind != ITEM_GONE)
 		r = move_large_xattrs(c, &item->entry, &xattrs);
-	if (r == 0 && item->kind != ITEM_GONE && s->folder->parent)
-		r = tree_writer_add(s->folder->writer, &item->entry);
-	else if (r == 0 && item->kind != ITEM_GONE) { /* the source's root */
+	if (r == 0 && s->folder->parent) {
+		r = store_item(c, s->folder, item);
+	} else if (r == 0 && item->kind != ITEM_GONE) { /* the source's root */
 		byte_buf_clear(&c->result);
 		r = tree_entry_encode(&c->result, &item->entry);
 		c->has_result = r == 0;
+		if (r == 0)
+			r = tally_root(c, item);
 	}
 	if (item->kind == ITEM_FOLDER || item->child) {
 		folder_free(c, item->child);
@@ -143,16 +192,22 @@ static int finish_item(struct capture *c, struct segment *s, struct item *item)
 	return r;
 }
 
-static int take_writer(struct capture *c, struct folder *f)
+/* What the folder's tree is made with: from its old one, or from nothing. */
+static int begin_folder(struct capture *c, struct folder *f)
 {
-	if (f->writer || !f->parent)
+	static const struct chunk_id empty;
+	int r = 0;
+
+	if (f->patch || !f->parent)
 		return 0;
-	if (c->n_spare_writers > 0) {
-		f->writer = c->spare_writers[--c->n_spare_writers];
-		return 0;
-	}
-	return tree_writer_new(c->nodes, key_ring_get(store_keys(c->store), KEY_PLACEMENT),
-			       &f->writer);
+	if (c->n_spare_patches > 0)
+		f->patch = c->spare_patches[--c->n_spare_patches];
+	else
+		r = tree_patch_new(c->cache, c->nodes,
+				   key_ring_get(store_keys(c->store), KEY_PLACEMENT), &f->patch);
+	if (r == 0)
+		r = tree_patch_begin(f->patch, f->mode == FOLDER_WHOLE ? &empty : &f->old.tree);
+	return patched(c, f, r);
 }
 
 static int end_folder(struct capture *c, struct folder *f)
@@ -162,16 +217,18 @@ static int end_folder(struct capture *c, struct folder *f)
 
 	if (!f->parent)
 		return 0;
-	r = tree_writer_finish(f->writer, &f->self.tree, &count);
-	if (r == 0 && c->n_spare_writers < SPARE_WRITERS)
-		c->spare_writers[c->n_spare_writers++] = STEAL(f->writer);
-	return r;
+	r = remove_unlisted(c, f, NULL);
+	if (r == 0)
+		r = tree_patch_finish(f->patch, &f->self.tree, &count);
+	if (r == 0 && c->n_spare_patches < SPARE_PATCHES)
+		c->spare_patches[c->n_spare_patches++] = STEAL(f->patch);
+	return patched(c, f, r);
 }
 
 static int finish_segment(struct capture *c, struct segment *s)
 {
 	struct folder *f = s->folder;
-	int r = take_writer(c, f);
+	int r = begin_folder(c, f);
 
 	for (uint32_t i = 0; r == 0 && i < s->n_items; i++)
 		r = finish_item(c, s, &s->items[i]);

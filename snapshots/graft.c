@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/graft.h"
 
+#include "snapshots/content_internal.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -39,30 +41,14 @@ static size_t count_components(const char *path)
 static int rewrite(struct graft *g, const struct chunk_id *tree, const struct spine *step,
 		   const struct tree_entry *entry, struct chunk_id *ret_tree)
 {
-	struct tree_entry old;
-	bool placed = entry == NULL;
 	uint64_t count;
-	int r = tree_reader_set(g->reader, tree);
+	int r = tree_patch_begin(g->patch, tree);
 
-	while (r >= 0 && (r = tree_reader_next(g->reader, &old)) == 1) {
-		int order = name_compare(old.name, old.name_n, step->name, step->name_n);
-
-		if (order >= 0 && !placed) {
-			r = tree_writer_add(g->writer, entry);
-			placed = true;
-		}
-		if (r >= 0 && order != 0)
-			r = tree_writer_add(g->writer, &old);
-	}
-	if (r >= 0 && !placed)
-		r = tree_writer_add(g->writer, entry);
-	if (r < 0) {
-		struct chunk_id unused;
-
-		(void)tree_writer_finish(g->writer, &unused, &count);
-		return r;
-	}
-	return tree_writer_finish(g->writer, ret_tree, &count);
+	if (r == 0 && entry)
+		r = tree_patch_put(g->patch, entry, NULL);
+	else if (r == 0)
+		r = tree_patch_remove(g->patch, step->name, step->name_n, NULL);
+	return r < 0 ? r : tree_patch_finish(g->patch, ret_tree, &count);
 }
 
 /* Find the folders from the root to the parent of the path's last name. */
@@ -110,6 +96,7 @@ int graft_apply(struct graft *g, struct byte_buf *root, const char *path,
 	CLEANUP(spine_done) struct spine_path p = { 0 };
 	CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
 	struct tree_entry folder, child;
+	bool gone = !entry;
 	int r;
 
 	assert(path[0] == '/');
@@ -143,7 +130,10 @@ int graft_apply(struct graft *g, struct byte_buf *root, const char *path,
 			child = *entry;
 		child.name = s->name;
 		child.name_n = s->name_n;
-		r = rewrite(g, &folder.tree, s, last && !entry ? NULL : &child, &folder.tree);
+		r = rewrite(g, &folder.tree, s, gone ? NULL : &child, &folder.tree);
+		/* A placeholder that leads to nothing any more goes, too. */
+		gone = gone && i > 0 && (folder.flags & ENTRY_PLACEHOLDER) &&
+		       chunk_id_is_zero(&folder.tree);
 		child = folder;
 		if (r == 0 && i == 0) {
 			byte_buf_clear(root);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@
 		*/
 #define PENDING_MAX 4096u
 #define EDITS_BYTES BUNDLE_RAW_TARGET
+#define CANCEL_LOOK_MS 200 /* so often while a stream has nothing to read */
 
 static_assert(BLOCK_BYTES > 2 * CHUNK_RAW_MAX, "a block holds the undecided tail and more");
 
@@ -78,7 +80,7 @@ struct ingest {
 	uint64_t n_cut, n_collected; /* slot numbers, modulo SLOTS */
 
 	int fd;
-	bool has_old, inline_sealing;
+	bool has_old, inline_sealing, is_stream;
 	const volatile bool *cancel;
 	bool source_failed;
 	uint64_t bytes_read;
@@ -489,6 +491,40 @@ static int make_room(struct ingest *g)
 	return 0;
 }
 
+/* Wait until a stream has something, or its end, to read. */
+static int stream_wait(struct ingest *g)
+{
+	struct pollfd fd = { .fd = g->fd, .events = POLLIN };
+
+	for (;;) {
+		int n = poll(&fd, 1, CANCEL_LOOK_MS);
+
+		if (g->cancel && *g->cancel)
+			return -ECANCELED;
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+/* Read once. Returns the count, 0 at the end, -errno. */
+static ssize_t read_once(struct ingest *g, void *to, size_t room, uint64_t at)
+{
+	for (;;) {
+		int r = g->is_stream ? stream_wait(g) : 0;
+		ssize_t n;
+
+		if (r < 0)
+			return r;
+		n = g->is_stream ? read(g->fd, to, room) : pread(g->fd, to, room, (off_t)at);
+		if (n >= 0)
+			return n;
+		if (errno != EINTR && !(g->is_stream && errno == EAGAIN))
+			return -errno;
+	}
+}
+
 /* Read up to a mebibyte at `at`, no further than `until`. Returns the count, 0 at the end of the
  * file. */
 static int64_t read_more(struct ingest *g, uint64_t at, uint64_t until)
@@ -501,12 +537,10 @@ static int64_t read_more(struct ingest *g, uint64_t at, uint64_t until)
 		return r;
 	if (until - at < room)
 		room = (size_t)(until - at);
-	do {
-		n = pread(g->fd, g->block->data + g->fill, room, (off_t)at);
-	} while (n < 0 && errno == EINTR);
+	n = read_once(g, g->block->data + g->fill, room, at);
 	if (n < 0) {
-		g->source_failed = true;
-		return -errno;
+		g->source_failed = n != -ECANCELED;
+		return n;
 	}
 	g->fill += (size_t)n;
 	g->bytes_read += (uint64_t)n;
@@ -626,6 +660,18 @@ static uint64_t present_size(struct ingest *g, uint64_t *size)
 	return *size;
 }
 
+/* What is left at the end: a block not whole, a run of zeros, bytes not cut. */
+static int sweep_rest(struct ingest *g, struct sweep *w)
+{
+	int r = sweep_bytes(g, w, true);
+
+	if (r < 0)
+		return r;
+	if (w->in_hole)
+		return sweep_end_zeros(g, w);
+	return g->block ? cut_data(g, g->fill, true) : 0;
+}
+
 /* The whole file: data ranges and holes in turn. */
 static int sweep_file(struct ingest *g, uint64_t size)
 {
@@ -649,13 +695,7 @@ static int sweep_file(struct ingest *g, uint64_t size)
 			hole = (off_t)size;
 		r = sweep_range(g, &w, (uint64_t)hole);
 	}
-	if (r >= 0)
-		r = sweep_bytes(g, &w, true);
-	if (r < 0)
-		return r;
-	if (w.in_hole)
-		return sweep_end_zeros(g, &w);
-	return g->block ? cut_data(g, g->fill, true) : 0;
+	return r < 0 ? r : sweep_rest(g, &w);
 }
 
 static int begin(struct ingest *g, const struct content *old)
@@ -695,18 +735,11 @@ static void drain(struct ingest *g)
 	block_drop(g, STEAL(g->block));
 }
 
-/* NOLINTNEXTLINE(readability-function-size): a file and its answers */
-int ingest_run(struct ingest *g, int fd, uint64_t size, const struct content *old,
-	       const volatile bool *cancel, struct content *ret_content, bool *ret_source_failed)
+/* Everything that was read is cut: have it stored, and yield the content. */
+static int finish(struct ingest *g, int r, struct content *ret_content, bool *ret_source_failed)
 {
 	struct content unused;
-	int r = begin(g, old);
 
-	g->fd = fd;
-	g->cancel = cancel;
-	g->inline_sealing = size <= SHORT_FILE;
-	if (r == 0)
-		r = sweep_file(g, size);
 	while (r == 0 && g->n_collected < g->n_cut)
 		r = collect_one(g);
 	if (r == 0)
@@ -718,4 +751,36 @@ int ingest_run(struct ingest *g, int fd, uint64_t size, const struct content *ol
 		return r;
 	}
 	return content_builder_finish(g->builder, ret_content);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): a file and its answers */
+int ingest_run(struct ingest *g, int fd, uint64_t size, const struct content *old,
+	       const volatile bool *cancel, struct content *ret_content, bool *ret_source_failed)
+{
+	int r = begin(g, old);
+
+	g->fd = fd;
+	g->cancel = cancel;
+	g->is_stream = false;
+	g->inline_sealing = size <= SHORT_FILE;
+	if (r == 0)
+		r = sweep_file(g, size);
+	return finish(g, r, ret_content, ret_source_failed);
+}
+
+int ingest_stream(struct ingest *g, int fd, const struct content *old, const volatile bool *cancel,
+		  struct content *ret_content, bool *ret_source_failed)
+{
+	struct sweep w = { 0 };
+	int r = begin(g, old);
+
+	g->fd = fd;
+	g->cancel = cancel;
+	g->is_stream = true;
+	g->inline_sealing = false;
+	if (r == 0)
+		r = sweep_range(g, &w, INT64_MAX);
+	if (r >= 0)
+		r = sweep_rest(g, &w);
+	return finish(g, r, ret_content, ret_source_failed);
 }

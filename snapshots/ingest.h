@@ -34,6 +34,12 @@ CLEANUP_DEFINE(struct ingest, ingest_free)
  */
 int ingest_run(struct ingest *g, int fd, uint64_t size, const struct content *old,
 	       const volatile bool *cancel, struct content *ret_content, bool *ret_source_failed);
+/**
+ * The same for what can be read only once and has no size in advance: a pipe, from where it is to
+ * its end. Waits for bytes as long as it takes, or until *cancel.
+ */
+int ingest_stream(struct ingest *g, int fd, const struct content *old, const volatile bool *cancel,
+		  struct content *ret_content, bool *ret_source_failed);
 /** Bytes that the last run read. */
 uint64_t ingest_bytes_read(const struct ingest *g);
 

@@ -6,6 +6,7 @@
 #include "store/compress.h"
 #include "store/limits.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -154,6 +155,35 @@ int record_open(const struct store *s, const struct host_id *host, uint64_t seq,
 	if (r < 0)
 		return r;
 	return open_body(plain, plain_n, host, seq, ret_record);
+}
+
+const char *consistency_name(enum consistency c)
+{
+	static const char *const names[] = {
+		[CONSISTENCY_STEADY] = "steady",
+		[CONSISTENCY_SMEARED] = "smeared",
+		[CONSISTENCY_FROZEN] = "frozen",
+		[CONSISTENCY_HOOK] = "hook",
+	};
+
+	assert((size_t)c < sizeof(names) / sizeof(*names));
+	return names[c];
+}
+
+enum consistency record_consistency(const struct record *r)
+{
+	static const unsigned int trust[] = {
+		[CONSISTENCY_SMEARED] = 0,
+		[CONSISTENCY_STEADY] = 1,
+		[CONSISTENCY_FROZEN] = 2,
+		[CONSISTENCY_HOOK] = 3,
+	};
+	enum consistency worst = r->n_sources ? r->sources[0].consistency : CONSISTENCY_STEADY;
+
+	for (size_t i = 1; i < r->n_sources; i++)
+		if (trust[r->sources[i].consistency] < trust[worst])
+			worst = r->sources[i].consistency;
+	return worst;
 }
 
 char *record_path(const struct host_id *host, uint64_t seq, const struct record_id *id,

@@ -87,6 +87,11 @@ struct record {
 	size_t n_forgotten;
 };
 
+/** "steady", "smeared", "frozen" or "hook". */
+const char *consistency_name(enum consistency c);
+/** The least sure label of a record's sources: smeared, steady, frozen, hook. */
+enum consistency record_consistency(const struct record *r);
+
 /** Free everything inside and zero it. */
 void record_done(struct record *r);
 /**

@@ -50,6 +50,9 @@ void timeline_close(struct timeline *t)
 		free(t->kept[i].data);
 	free(t->kept);
 	free(t->bad);
+	free(t->ranges);
+	free(t->leftovers);
+	free(t->forgets);
 	free(t->entries);
 	lock_done(&t->lock);
 	free(t);
@@ -515,9 +518,14 @@ int timeline_hold(struct timeline *t, uint64_t seq)
 	if (fd < 0)
 		return fd == -ENOENT ? fd : log_errno(fd, "%s: cannot open", path);
 	r = io_lock(io, fd, IO_LOCK_SHARED, true);
-	/* Whoever held it exclusively may have taken the file away meanwhile. */
+	/* Whoever held it exclusively may have taken the file away meanwhile; or has forgotten it
+	 * durably and was killed before that. From here on, nobody can. */
 	if (r == 0)
 		r = io_stat(io, path, &st);
+	if (r == 0)
+		r = timeline_refresh(t);
+	if (r >= 0)
+		r = timeline_get(t, seq, &info);
 	if (r < 0) {
 		io_close(io, fd);
 		return r == -ENOENT ? r : log_errno(r, "%s: cannot lock", path);

@@ -102,17 +102,38 @@ int timeline_append(struct timeline *t, struct record *record, struct snapshot_i
 /* What became of a forget. */
 struct forget_result {
 	uint64_t forgotten; /* records taken away */
-	uint64_t busy;      /* left alone: a mount or a capture uses them */
+	uint64_t busy;      /* left alone: a mount, a restore or a capture uses them */
 };
 /**
  * Let go of snapshots, ascending sequences: takes the commit lock, leaves out
- * those that somebody holds (timeline_hold) and the newest one, writes a forget
- * record that carries them as ranges (joined with those of earlier forget
- * records, which it replaces), durably; only then are files removed. Returns 0
- * or -errno: then nothing was removed, or the next forget goes on with it.
+ * those that somebody holds (timeline_hold), the newest one and unknown ones,
+ * writes a forget record that carries them as ranges (joined with those of
+ * earlier forget records, which it replaces), durably; only then are files
+ * removed. Several forget records, one after another, when there are many. Only
+ * this host's: -EPERM otherwise. Returns 0 or -errno: then what *ret_result
+ * (filled in any case) does not count is untouched, or a later call goes on
+ * with it.
  */
 int timeline_forget(struct timeline *t, const uint64_t *seqs, size_t n,
 		    struct forget_result *ret_result);
+/**
+ * Remove the record files that a forget record covers but that a crash, or
+ * whoever held them, has kept. Every timeline_forget() begins with it; so does
+ * a collection. Needs no lock. Returns how many files are still there because
+ * somebody holds them, or -errno.
+ */
+int timeline_sweep_forgotten(struct timeline *t);
+
+/**
+ * What forgetting found in use last and wants: a mount then lets go of what
+ * only the kernel's memory of names holds. timeline_forget() writes it
+ * (local/wanted, a hint) and takes it away. Ascending; the caller frees
+ * *ret_seqs. Returns 0; -ENOENT nothing is wanted; -EUCLEAN; -errno.
+ */
+int timeline_wanted(struct timeline *t, uint64_t **ret_seqs, size_t *ret_n);
+#define TIMELINE_WANTED_FOLDER "local"
+#define TIMELINE_WANTED "wanted"
+#define TIMELINE_WANTED_MAX 4096
 
 /** Name of a moment: "2024-05-01T14-30-00Z" (+ ".n"). */
 void snapshot_name(int64_t time_ns, uint32_t suffix, char to[static SNAPSHOT_NAME_BYTES]);

@@ -3,7 +3,8 @@
  * timeline_internal: the list in memory, and how it is kept up to date.
  *
  * timeline_digest.c: what the index keeps of a record. timeline_sync.c: makes
- * index and list agree with the folder. timeline.c: questions and appending.
+ * index and list agree with the folder. timeline_forget.c: takes records away.
+ * timeline.c: questions and appending.
  */
 #ifndef SNAPSHOTS_TIMELINE_INTERNAL_H
 #define SNAPSHOTS_TIMELINE_INTERNAL_H
@@ -37,6 +38,12 @@ struct kept_digest {
 	size_t n;
 };
 
+/* A record file that is there. */
+struct record_file {
+	uint64_t seq;
+	struct record_id id;
+};
+
 struct timeline {
 	struct store *store;
 	struct host_id host;
@@ -54,6 +61,12 @@ struct timeline {
 	size_t n_kept;
 	struct record_id *bad; /* unreadable ones, named in the log already */
 	size_t n_bad;
+	struct sequence_range *ranges; /* what forget records say: ascending, apart */
+	size_t n_ranges;
+	struct record_file *leftovers; /* files of records in these ranges */
+	size_t n_leftovers;
+	uint64_t *forgets; /* forget records outside these ranges */
+	size_t n_forgets;
 };
 
 /* ---- digests ---- */
@@ -91,6 +104,8 @@ struct kept_digest *timeline_kept(struct timeline *t, uint64_t seq);
  */
 int timeline_read_file(struct timeline *t, uint64_t seq, const struct record_id *id,
 		       struct record *ret_record);
+/** Sort ranges and join those that overlap or touch. Returns how many are left. */
+size_t timeline_merge_ranges(struct sequence_range *ranges, size_t n);
 /** Append to the list; room for it must be there. Lock held. */
 void timeline_push(struct timeline *t, uint64_t seq, const struct digest_head *head);
 /** Make room for one more element of an array of n. 0 or -ENOMEM. */

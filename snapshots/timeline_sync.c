@@ -19,6 +19,7 @@ struct listed {
 	struct record_id previous; /* of fresh ones */
 	bool known;                /* index or memory has its digest */
 	bool fresh;                /* entered just now */
+	bool forgets;              /* a forget record */
 	bool ranges_missing;
 };
 
@@ -175,6 +176,7 @@ static int note_digest(struct sync *s, struct listed *name, const void *digest, 
 		s->n_ranges = n_ranges;
 		return -EUCLEAN;
 	}
+	name->forgets = true;
 	name->ranges_missing = head.ranges_missing;
 	return r;
 }
@@ -520,20 +522,20 @@ static int compare_ranges(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-static void merge_ranges(struct sync *s)
+size_t timeline_merge_ranges(struct sequence_range *ranges, size_t n)
 {
-	size_t n = 0;
+	size_t at = 0;
 
-	if (s->n_ranges == 0)
-		return;
-	qsort(s->ranges, s->n_ranges, sizeof(*s->ranges), compare_ranges);
-	for (size_t i = 1; i < s->n_ranges; i++) {
-		if (s->ranges[i].first > s->ranges[n].last)
-			s->ranges[++n] = s->ranges[i];
-		else if (s->ranges[i].last > s->ranges[n].last)
-			s->ranges[n].last = s->ranges[i].last;
+	if (n == 0)
+		return 0;
+	qsort(ranges, n, sizeof(*ranges), compare_ranges);
+	for (size_t i = 1; i < n; i++) {
+		if (ranges[at].last < UINT64_MAX && ranges[i].first > ranges[at].last + 1)
+			ranges[++at] = ranges[i];
+		else if (ranges[i].last > ranges[at].last)
+			ranges[at].last = ranges[i].last;
 	}
-	s->n_ranges = n + 1;
+	return at + 1;
 }
 
 static bool is_forgotten(const struct sync *s, uint64_t seq)
@@ -620,6 +622,41 @@ void timeline_push(struct timeline *t, uint64_t seq, const struct digest_head *h
 		t->entries[i].floor_ns = head->time_ns;
 }
 
+/* Note what forgetting has left behind, and what the next forget record replaces. */
+static int note_forgotten(struct sync *s)
+{
+	struct timeline *t = s->t;
+	CLEANUP(free_ptr) struct record_file *leftovers = NULL;
+	CLEANUP(free_ptr) uint64_t *forgets = NULL;
+	size_t n_leftovers = 0, n_forgets = 0, leftovers_room = 0, forgets_room = 0;
+
+	for (size_t i = 0; i < s->n_names; i++) {
+		const struct listed *name = &s->names[i];
+		bool forgotten = is_forgotten(s, name->seq);
+
+		if (!name->known || (!forgotten && !name->forgets))
+			continue;
+		if (timeline_grow(&leftovers, n_leftovers, &leftovers_room, sizeof(*leftovers)) <
+			    0 ||
+		    timeline_grow(&forgets, n_forgets, &forgets_room, sizeof(*forgets)) < 0)
+			return -ENOMEM;
+		if (forgotten)
+			leftovers[n_leftovers++] = (struct record_file){ name->seq, name->id };
+		else
+			forgets[n_forgets++] = name->seq;
+	}
+	free(t->ranges);
+	free(t->leftovers);
+	free(t->forgets);
+	t->ranges = STEAL(s->ranges);
+	t->n_ranges = s->n_ranges;
+	t->leftovers = STEAL(leftovers);
+	t->n_leftovers = n_leftovers;
+	t->forgets = STEAL(forgets);
+	t->n_forgets = n_forgets;
+	return 0;
+}
+
 /* Take the new list over. 1 when it differs from the old one. */
 static int adopt(struct sync *s)
 {
@@ -670,9 +707,12 @@ int timeline_sync(struct timeline *t)
 		r = read_long_ranges(&s);
 	if (r < 0)
 		return r;
-	merge_ranges(&s);
+	s.n_ranges = timeline_merge_ranges(s.ranges, s.n_ranges);
 	check_chain(&s);
 	finish_entries(&s);
+	r = note_forgotten(&s);
+	if (r < 0)
+		return r;
 	if (chunk_index_last_record(store_index(t->store), &t->host, &t->indexed_seq) < 0)
 		mtime_ns = INT64_MIN;
 	t->folder_mtime_ns = mtime_ns;

@@ -28,6 +28,7 @@ struct tree_reader {
 	uint32_t n_steps; /* 0: an empty directory */
 	uint64_t count;
 	uint64_t position;
+	bool scattered; /* no listing: the next leaf is not wanted */
 	struct entry_decoder decoder;
 };
 
@@ -59,6 +60,11 @@ void tree_reader_free(struct tree_reader *r)
 	drop_steps(r, 0);
 	entry_decoder_done(&r->decoder);
 	free(r);
+}
+
+void tree_reader_scattered(struct tree_reader *r, bool scattered)
+{
+	r->scattered = scattered;
 }
 
 static struct tree_step *top(struct tree_reader *r)
@@ -132,7 +138,7 @@ static int push_child(struct tree_reader *r, uint64_t first)
 		return node_bad(&id, "not what its parent says");
 	}
 	/* Listings go on to the next leaf: let it be decoded meanwhile. */
-	if (parent->view.level == 1 && parent->i + 1 < parent->view.count &&
+	if (!r->scattered && parent->view.level == 1 && parent->i + 1 < parent->view.count &&
 	    node_view_child(&parent->view, parent->i + 1, &after, &total) == 0)
 		chunk_cache_prefetch(r->cache, &after, OBJECT_TREE);
 	return 0;
@@ -216,6 +222,19 @@ int tree_reader_peek(struct tree_reader *r, struct tree_entry *ret_entry)
 			 name_compare(before, before_n, ret_entry->name, ret_entry->name_n) >= 0))
 		return node_bad(&s->id, "names out of order");
 	return 1;
+}
+
+int tree_reader_peek_name(struct tree_reader *r, const char **ret_name, uint32_t *ret_n)
+{
+	const struct tree_step *s;
+	int x;
+
+	x = reach_leaf(r);
+	if (x <= 0)
+		return x;
+	s = top(r);
+	x = node_view_name(&s->view, s->i, ret_name, ret_n);
+	return x < 0 ? node_bad(&s->id, "malformed name") : 1;
 }
 
 void tree_reader_step(struct tree_reader *r)
@@ -410,6 +429,42 @@ static void step_child(struct tree_reader *r, uint64_t total)
 	top(r)->i++;
 	r->position += total;
 }
+
+/* ---- patching ---- */
+
+int tree_reader_pending(struct tree_reader *r, struct tree_child *ret_child)
+{
+	const int level = pending_level(r);
+	const struct tree_step *s;
+	int x;
+
+	if (level < 0)
+		return 0;
+	s = top(r);
+	*ret_child = (struct tree_child){ .level = (uint32_t)level };
+	x = node_view_child(&s->view, s->i, &ret_child->id, &ret_child->total);
+	if (x == 0)
+		x = node_view_name(&s->view, s->i, &ret_child->first, &ret_child->first_n);
+	for (uint32_t k = r->n_steps; x == 0 && k-- > 0 && !ret_child->after;) {
+		s = &r->steps[k];
+		if (s->i + 1 < s->view.count)
+			x = node_view_name(&s->view, s->i + 1, &ret_child->after,
+					   &ret_child->after_n);
+	}
+	return x < 0 ? node_bad(&s->id, "malformed child") : 1;
+}
+
+void tree_reader_step_child(struct tree_reader *r, const struct tree_child *child)
+{
+	step_child(r, child->total);
+}
+
+int tree_reader_enter(struct tree_reader *r)
+{
+	return push_child(r, r->position);
+}
+
+/* ---- comparing, in step ---- */
 
 int tree_reader_skip_equal(struct tree_reader *a, struct tree_reader *b)
 {

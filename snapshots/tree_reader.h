@@ -22,6 +22,9 @@ CLEANUP_DEFINE(struct tree_reader, tree_reader_free)
 /** Read this directory from now on, at its first entry. All zero: an empty one. Returns 0 or
  * -errno. */
 int tree_reader_set(struct tree_reader *r, const struct chunk_id *root);
+/** From now on names are looked up here and there (or again listed in order): the next node is not
+ * decoded ahead. */
+void tree_reader_scattered(struct tree_reader *r, bool scattered);
 /** Entries in the directory. */
 uint64_t tree_reader_count(const struct tree_reader *r);
 /** Go to the first entry with name >= the given one. Returns 0 or -errno. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/tree_writer.h"
-#include "snapshots/content_internal.h"
+#include "snapshots/tree_internal.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -63,7 +63,7 @@ void tree_writer_free(struct tree_writer *w)
 	free(w);
 }
 
-static void restart(struct tree_writer *w)
+void tree_writer_restart(struct tree_writer *w)
 {
 	for (uint32_t i = 0; i < TREE_LEVELS_MAX && w->levels[i].builder; i++) {
 		node_builder_reset(w->levels[i].builder, i);
@@ -113,42 +113,82 @@ static void note_first(struct tree_level *l, const char *name, uint32_t n)
 	l->first_n = n;
 }
 
+/* Make sure that a level has its builder. */
+static int need_level(struct tree_writer *w, uint32_t level)
+{
+	if (level == TREE_LEVELS_MAX)
+		return log_errno(-EFBIG, "tree: a directory too large for %d levels",
+				 TREE_LEVELS_MAX);
+	return w->levels[level].builder ? 0 : node_builder_new(level, &w->levels[level].builder);
+}
+
+/* Enter a finished node one level up; there is room for it. 1 when that makes the upper node end.
+ */
+static int enter(struct tree_writer *w, const struct tree_child *child)
+{
+	struct tree_level *l = &w->levels[child->level + 1];
+	int r;
+
+	r = node_builder_add_child(l->builder, child->first, child->first_n, &child->id,
+				   child->total);
+	if (r < 0)
+		return r;
+	note_first(l, child->first, child->first_n);
+	l->last = child->id;
+	/* Room for any child is kept. */
+	return node_builder_bytes(l->builder) + NAME_BYTES_MAX + 64 > NODE_BYTES_MAX ||
+	       cut_after(w, child->level + 1, child->first, child->first_n);
+}
+
 /*
  * Store the node of `level`, enter it one level up, and go on there while that
  * level's node is full or its names say so. With `last`, only this one.
  */
 static int cut(struct tree_writer *w, uint32_t level, bool last)
 {
-	struct chunk_id id;
-	uint64_t total;
 	int r;
 
-	for (;; level++) {
-		const struct tree_level *below = &w->levels[level];
-		struct tree_level *l = &w->levels[level + 1];
+	do {
+		const struct tree_level *l = &w->levels[level];
+		struct tree_child child = { .level = level,
+					    .first = l->first,
+					    .first_n = l->first_n };
 
-		if (level + 1 == TREE_LEVELS_MAX)
-			return log_errno(-EFBIG, "tree: a directory too large for %d levels",
-					 TREE_LEVELS_MAX);
-		if (!l->builder) {
-			r = node_builder_new(level + 1, &l->builder);
-			if (r < 0)
-				return r;
-		}
-		/* Room for any child is kept by the cut below. */
-		r = put_node(w, level, &id, &total);
-		if (r < 0)
-			return r;
-		r = node_builder_add_child(l->builder, below->first, below->first_n, &id, total);
-		if (r < 0)
-			return r;
-		note_first(l, below->first, below->first_n);
-		l->last = id;
-		if (last ||
-		    (node_builder_bytes(l->builder) + NAME_BYTES_MAX + 64 <= NODE_BYTES_MAX &&
-		     !cut_after(w, level + 1, below->first, below->first_n)))
-			return 0;
-	}
+		r = need_level(w, level + 1);
+		if (r == 0)
+			r = put_node(w, level, &child.id, &child.total);
+		if (r == 0)
+			r = enter(w, &child);
+		level++;
+	} while (r == 1 && !last);
+	return r < 0 ? r : 0;
+}
+
+bool tree_writer_at_border(const struct tree_writer *w, uint32_t level)
+{
+	for (uint32_t i = 0; i <= level && w->levels[i].builder; i++)
+		if (node_builder_count(w->levels[i].builder) > 0)
+			return false;
+	return true;
+}
+
+int tree_writer_add_child(struct tree_writer *w, const struct tree_child *child)
+{
+	int r = 0;
+
+	assert(tree_writer_at_border(w, child->level));
+	for (uint32_t i = 0; r == 0 && i <= child->level + 1; i++)
+		r = need_level(w, i);
+	if (r < 0)
+		return r;
+	/* As if these had been stored one by one. */
+	for (uint32_t i = 0; i <= child->level; i++)
+		w->levels[i].nodes++;
+	w->count += child->total;
+	memcpy(w->newest, child->first, child->first_n);
+	w->newest_n = child->first_n;
+	r = enter(w, child);
+	return r == 1 ? cut(w, child->level + 1, false) : r;
 }
 
 int tree_writer_add(struct tree_writer *w, const struct tree_entry *entry)
@@ -210,6 +250,6 @@ int tree_writer_finish(struct tree_writer *w, struct chunk_id *ret_root, uint64_
 		*ret_root = root;
 		*ret_count = w->count;
 	}
-	restart(w);
+	tree_writer_restart(w);
 	return r;
 }

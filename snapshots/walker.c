@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/capture_internal.h"
+#include "snapshots/content_internal.h"
 #include "snapshots/file_system.h"
 #include "snapshots/xattr_set.h"
 #include "store/base/log.h"
@@ -204,7 +205,7 @@ void folder_free(struct capture *c, struct folder *f)
 		f->older->newer = f->newer;
 	if (f->fd >= 0)
 		(void)close(f->fd);
-	tree_writer_free(f->writer);
+	tree_patch_free(f->patch);
 	free(f->segments);
 	free(f->xattrs);
 	free(f->old_xattrs);
@@ -379,6 +380,51 @@ static void trim_names(struct capture *c, struct folder *f)
 	}
 }
 
+/* ---- folders of which only some names are looked at ---- */
+
+/* Is what lies in the folder left out because of some of its names, or may it have been? */
+static bool names_decide(struct capture *c, const struct folder *f)
+{
+	/* An empty one may have been a repository that is none any more. */
+	if (f->mode == FOLDER_NAMES && chunk_id_is_zero(&f->old.tree))
+		return true;
+	if (begins_with(f->fd, "config", NULL, STORE_CONFIG_MAGIC_BYTES))
+		return true;
+	return (c->source_flags & SOURCE_EXCLUDE_CACHES) &&
+	       (dirty_name_child(f->dirty, CACHE_TAG, (uint32_t)strlen(CACHE_TAG)) ||
+		begins_with(f->fd, CACHE_TAG, CACHE_SIGNATURE, strlen(CACHE_SIGNATURE)));
+}
+
+/* Is the open folder the one that the last snapshot knows, and of a kind to be patched? */
+static bool may_patch(struct capture *c, const struct folder *f)
+{
+	const struct tree_entry *was = &f->old, *now = &f->self;
+
+	if (f->barren || was->ino != now->ino || was->file_system != now->file_system)
+		return false;
+	/* Another folder may have got the number of one that was removed. */
+	if ((was->flags & now->flags & ENTRY_HAS_BTIME) &&
+	    !node_time_equal(&was->btime, &now->btime))
+		return false;
+	return !names_decide(c, f);
+}
+
+/* The dirty names only. */
+static int take_dirty_names(const struct folder *f, struct byte_buf *names, uint32_t *ret_n)
+{
+	for (size_t i = 0; i < f->dirty->n_children; i++) {
+		const char *name = f->dirty->children[i].name;
+
+		byte_buf_append(names, name, strlen(name) + 1);
+	}
+	if (names->failed || names->n > UINT32_MAX)
+		return -ENOMEM;
+	*ret_n = (uint32_t)f->dirty->n_children;
+	return 0;
+}
+
+/* ---- listing ---- */
+
 /* Cut the names into segments; at least one, so that the finisher meets every folder. */
 static int make_segments(struct folder *f)
 {
@@ -414,6 +460,11 @@ static int open_folder(struct worker *w, struct folder *f)
 		return f->fd;
 	if (statx(f->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) < 0)
 		return -errno;
+	r = c->live ? live_parts_enter(c->live, f->path, &sx, &f->fd) : 0;
+	if (r == 1 && statx(f->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) < 0)
+		return -errno;
+	if (r < 0)
+		return r;
 	f->device = statx_device(&sx);
 	if (f->device == f->parent->device) {
 		f->file_system = f->parent->file_system;
@@ -435,12 +486,17 @@ static int list_names(struct worker *w, struct folder *f)
 
 	if (r >= 0)
 		r = folder_read_self(w, f);
-	if (r >= 0 && !f->barren)
-		r = read_names(w, f, &names, &n);
 	if (r < 0)
 		return r;
-	r = sort_names(f, &names, n);
-	if (r == 0)
+	if (f->mode != FOLDER_WHOLE && !may_patch(w->capture, f))
+		f->mode = FOLDER_WHOLE;
+	if (f->mode == FOLDER_NAMES)
+		r = take_dirty_names(f, &names, &n);
+	else if (!f->barren)
+		r = read_names(w, f, &names, &n);
+	if (r >= 0)
+		r = sort_names(f, &names, n);
+	if (r == 0 && f->mode != FOLDER_NAMES)
 		trim_names(w->capture, f);
 	return r;
 }
@@ -458,6 +514,8 @@ static void folder_list(struct worker *w, struct task *task)
 	f->error = r < 0 ? r : 0;
 	if (r < 0)
 		f->n_names = 0;
+	if (r < 0 && f->mode == FOLDER_LIST)
+		f->mode = FOLDER_NAMES; /* none: what could not be listed is not gone */
 	if (make_segments(f) < 0) {
 		capture_fail(c, -ENOMEM);
 		f->error = -ENOMEM;
@@ -525,6 +583,33 @@ static int queue_found(struct worker *w, struct segment *s)
 	return 0;
 }
 
+/* What may have changed below a name of this folder; NULL: all. */
+static const struct dirty_name *dirty_below(const struct capture *c, const struct folder *f,
+					    uint32_t i, const struct item *item)
+{
+	static const struct dirty_name clean = { .name = "" };
+	const struct dirty_name *d = NULL;
+
+	if (!f->parent)
+		return c->dirty;
+	if (f->mode == FOLDER_NAMES)
+		return &f->dirty->children[i];
+	if (f->mode == FOLDER_LIST)
+		d = dirty_name_child(f->dirty, item->entry.name, item->entry.name_n);
+	return f->mode == FOLDER_LIST && !d ? &clean : d;
+}
+
+/* The old entry of a name that is looked up alone. NULL: none. */
+static const struct tree_entry *find_old_name(struct worker *w, const struct item *item,
+					      struct tree_entry *at)
+{
+	int r = tree_reader_find(w->old, item->entry.name, item->entry.name_n, at, NULL);
+
+	if (r < 0 && r != -ENOENT)
+		capture_want_whole(w->capture, "a folder of the last snapshot cannot be read");
+	return r == 0 ? at : NULL;
+}
+
 static int scan_names(struct worker *w, struct segment *s)
 {
 	struct folder *f = s->folder;
@@ -540,8 +625,9 @@ static int scan_names(struct worker *w, struct segment *s)
 	if (have_reader) {
 		const char *first = f->names + f->order[s->first];
 
+		tree_reader_scattered(w->old, f->mode == FOLDER_NAMES);
 		r = tree_reader_set(w->old, &f->old.tree);
-		if (r == 0)
+		if (r == 0 && f->mode != FOLDER_NAMES)
 			r = tree_reader_seek_name(w->old, first, (uint32_t)strlen(first));
 		have_reader = r == 0; /* an old folder that cannot be read is no base */
 		r = 0;
@@ -553,7 +639,10 @@ static int scan_names(struct worker *w, struct segment *s)
 
 		item->entry.name = name;
 		item->entry.name_n = (uint32_t)strlen(name);
-		if (have_reader)
+		item->dirty = dirty_below(w->capture, f, s->first + i, item);
+		if (have_reader && f->mode == FOLDER_NAMES)
+			old = find_old_name(w, item, &at);
+		else if (have_reader)
 			old = entry_scan_old(w, name, item->entry.name_n, &at, &have);
 		else if (!f->parent)
 			old = w->capture->root_old;

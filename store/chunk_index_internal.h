@@ -86,6 +86,16 @@ void index_put_u32(uint8_t *to, uint32_t v);
 /** Keys that sort by number. */
 void index_number_key(uint8_t to[static 4], uint32_t number);
 
+/** The value of an object's line, sealed under its key. */
+void index_place_make(const struct chunk_index *x, const MDB_val *key, uint32_t pack,
+		      const struct pack_entry *e, bool shunned,
+		      uint8_t to[static CHUNK_VALUE_BYTES]);
+/** Write a pack's line and its number's. */
+int index_write_pack_line(struct chunk_index *x, MDB_txn *txn, uint32_t number,
+			  const struct pack_info *info);
+/** Condemn the pack of this number key. 1, 0 when it was already, -ENOENT, -errno. */
+int index_set_condemned(struct chunk_index *x, MDB_txn *txn, MDB_val *key);
+
 /** A number in meta. */
 int index_meta_get(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t *ret_value);
 int index_meta_put(struct chunk_index *x, MDB_txn *txn, const char *name, uint32_t number);

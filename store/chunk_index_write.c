@@ -130,23 +130,31 @@ static int place_serves(struct adding *a, MDB_txn *txn, const MDB_val *key, cons
 	return !info.condemned && !index_pack_serves(x, &a->packs[own].info);
 }
 
+void index_place_make(const struct chunk_index *x, const MDB_val *key, uint32_t pack,
+		      const struct pack_entry *e, bool shunned,
+		      uint8_t to[static CHUNK_VALUE_BYTES])
+{
+	memset(to, 0, CHUNK_VALUE_BYTES);
+	index_put_u32(to, pack);
+	index_put_u32(to + 4, e->offset);
+	index_put_u32(to + 8, e->stored_n);
+	index_put_u32(to + 12, e->raw_n);
+	to[16] = e->type;
+	to[17] = e->codec;
+	to[18] = shunned;
+	index_value_seal(x, DB_CHUNKS, key, to, CHUNK_VALUE_BYTES - INDEX_SUM_BYTES);
+}
+
 static int write_line(struct adding *a, MDB_txn *txn, MDB_cursor *cursor,
 		      const struct new_line *line)
 {
 	const struct pack_entry *e = &a->packs[line->pack].entries[line->entry];
-	uint8_t bytes[CHUNK_VALUE_BYTES] = { 0 };
+	uint8_t bytes[CHUNK_VALUE_BYTES];
 	MDB_val key = { .mv_size = INDEX_KEY_BYTES, .mv_data = (void *)(uintptr_t)line->key };
 	MDB_val value = { .mv_size = sizeof(bytes), .mv_data = bytes };
 	int r;
 
-	index_put_u32(bytes, a->numbers[line->pack]);
-	index_put_u32(bytes + 4, e->offset);
-	index_put_u32(bytes + 8, e->stored_n);
-	index_put_u32(bytes + 12, e->raw_n);
-	bytes[16] = e->type;
-	bytes[17] = e->codec;
-	index_value_seal(a->x, DB_CHUNKS, &key, bytes, CHUNK_VALUE_BYTES - INDEX_SUM_BYTES);
-
+	index_place_make(a->x, &key, a->numbers[line->pack], e, false, bytes);
 	r = mdb_cursor_put(cursor, &key, &value, MDB_NOOVERWRITE);
 	if (r != MDB_KEYEXIST)
 		return index_error(r);
@@ -157,8 +165,8 @@ static int write_line(struct adding *a, MDB_txn *txn, MDB_cursor *cursor,
 	return index_error(mdb_cursor_put(cursor, &key, &value, 0));
 }
 
-static int write_pack_line(struct chunk_index *x, MDB_txn *txn, uint32_t number,
-			   const struct pack_info *info)
+int index_write_pack_line(struct chunk_index *x, MDB_txn *txn, uint32_t number,
+			  const struct pack_info *info)
 {
 	uint8_t bytes[PACK_VALUE_BYTES] = { 0 };
 	uint8_t number_bytes[PACK_NUMBER_BYTES];
@@ -205,7 +213,7 @@ static int write_batch(struct adding *a, size_t from, size_t to)
 		mdb_cursor_close(cursor);
 	for (size_t i = 0; i < a->n_packs && to == a->n_lines && r == 0; i++)
 		if (!a->listed[i])
-			r = write_pack_line(a->x, txn, a->numbers[i], &a->packs[i].info);
+			r = index_write_pack_line(a->x, txn, a->numbers[i], &a->packs[i].info);
 	if (r < 0)
 		(void)log_errno(r, "index: cannot enter packs");
 	return index_write_end(a->x, txn, r);
@@ -421,6 +429,11 @@ int chunk_index_shun(struct chunk_index *x, const struct chunk_id *id, bool shun
 	if (r < 0)
 		return r;
 	return end_flag(x, txn, set_flag(x, txn, DB_CHUNKS, &key, 18, shun), shun);
+}
+
+int index_set_condemned(struct chunk_index *x, MDB_txn *txn, MDB_val *key)
+{
+	return set_flag(x, txn, DB_PACKS, key, 57, true);
 }
 
 int chunk_index_condemn(struct chunk_index *x, const struct pack_id *id, bool condemn)

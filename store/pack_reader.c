@@ -190,8 +190,9 @@ static bool entry_in_pack(const struct pack_reader *p, const struct pack_entry *
 	       entry->offset + pack_object_bytes(entry->stored_n) <= p->size - PACK_TRAILER_BYTES;
 }
 
-int pack_reader_get(struct pack_reader *p, const struct pack_entry *entry, struct read_scratch *s,
-		    void *to)
+/* Decrypt the object's stored bytes into `to`, or, when that is NULL, in place; yields where. */
+static int open_object(struct pack_reader *p, const struct pack_entry *entry,
+		       struct read_scratch *s, void *to, const uint8_t **ret_stored)
 {
 	uint64_t offset = (uint64_t)entry->offset + OBJECT_HEADER_BYTES;
 	uint8_t ad[PACK_BODY_AD_BYTES];
@@ -206,17 +207,32 @@ int pack_reader_get(struct pack_reader *p, const struct pack_entry *entry, struc
 	r = read_at(p, offset, sealed, entry->stored_n + SEAL_TAG_BYTES);
 	if (r < 0)
 		return log_object(p, entry, r);
+	if (!to)
+		to = sealed;
 	pack_body_ad(&p->context, entry, ad);
-	r = cipher_open(s->cipher, p->key, offset, ad, sizeof(ad), sealed, entry->stored_n,
-			entry->codec == CODEC_RAW ? to : sealed);
+	r = cipher_open(s->cipher, p->key, offset, ad, sizeof(ad), sealed, entry->stored_n, to);
 	if (r < 0)
 		return log_object(p, entry, r);
-	if (entry->codec == CODEC_RAW)
-		return 0;
-	r = compressor_unpack(s->compressor, sealed, entry->stored_n, to, entry->raw_n);
-	if (r < 0)
-		return log_object(p, entry, r);
+	*ret_stored = to;
 	return 0;
+}
+
+int pack_reader_stored(struct pack_reader *p, const struct pack_entry *entry,
+		       struct read_scratch *s, const uint8_t **ret_stored)
+{
+	return open_object(p, entry, s, NULL, ret_stored);
+}
+
+int pack_reader_get(struct pack_reader *p, const struct pack_entry *entry, struct read_scratch *s,
+		    void *to)
+{
+	const uint8_t *stored = NULL;
+	int r = open_object(p, entry, s, entry->codec == CODEC_RAW ? to : NULL, &stored);
+
+	if (r < 0 || entry->codec == CODEC_RAW)
+		return r;
+	r = compressor_unpack(s->compressor, stored, entry->stored_n, to, entry->raw_n);
+	return r < 0 ? log_object(p, entry, r) : 0;
 }
 
 /* Open the sealed table into s->sealed. */

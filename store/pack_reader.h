@@ -59,6 +59,14 @@ int pack_reader_get(struct pack_reader *p, const struct pack_entry *entry, struc
 		    void *to);
 
 /**
+ * The object as it is stored, decrypted and authenticated but not decompressed:
+ * entry->stored_n bytes, valid until the scratch is used again. Returns like
+ * pack_reader_get.
+ */
+int pack_reader_stored(struct pack_reader *p, const struct pack_entry *entry,
+		       struct read_scratch *s, const uint8_t **ret_stored);
+
+/**
  * Read the pack's table. The caller frees *ret_entries. Offsets and lengths
  * are checked to lie in the pack, in order, without overlap. Returns 0,
  * -EBADMSG, -EUCLEAN.

@@ -95,6 +95,11 @@ const struct host_id *store_host(const struct store *s);
 const struct chunker *store_chunker(const struct store *s);
 /** A hasher for the ids of one object type; the caller frees it. One per thread. */
 int store_hasher(const struct store *s, enum object_type type, struct id_hasher **ret_hasher);
+/**
+ * Every minute: close pack files that were collected, by whichever process (an
+ * open file keeps its space), and free what dead readers hold of the index.
+ */
+void store_upkeep(struct store *s);
 /** Plug in the fallback for missing or damaged packs. NULL takes it out. Call before threads. */
 void store_set_source(struct store *s, struct chunk_source *source);
 /** Visit the host folders under packs/ and records/ (both, each host once). */

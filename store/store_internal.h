@@ -57,6 +57,18 @@ int host_identity_load(struct io *io, const uint8_t repository[static REPOSITORY
 /** What names this machine; `to` holds 128 bytes. */
 void host_identity_machine(char to[static 128]);
 
+/**
+ * flock on local/packs: exclusive while packs leave first the index and then
+ * their folder, shared while packs are entered that were found in a folder, so
+ * that none is entered that is about to go. Waits. Returns a seam descriptor
+ * (io_close drops it) or -errno.
+ */
+int store_lock_packs(struct store *s, enum io_lock lock);
+/** Enter packs of this host that the index does not list. 0 or -errno. */
+int store_enter_unlisted(struct store *s);
+/** Let the index find in other hosts' packs what it would find in condemned ones. 0 or -errno. */
+int store_enter_foreign(struct store *s);
+
 /** Open the index, rebuilding or replacing it as needed. */
 int store_open_index(struct store *s);
 void store_close_index(struct store *s);

@@ -142,6 +142,41 @@ void store_pack_release(struct store *s, struct open_pack *pack)
 		pack_free(pack);
 }
 
+/* Take a pack out of the table by its number, here and remote. */
+static void unlist_number(struct store *s, uint32_t number)
+{
+	struct open_pack *leaves[OPEN_PACKS_MAX];
+	size_t n = 0;
+
+	lock_take(&s->lock);
+	for (size_t i = s->n_packs; i-- > 0;) {
+		if (s->packs[i]->number != number)
+			continue;
+		leaves[n] = unlist(s, i);
+		n += leaves[n] != NULL;
+	}
+	lock_drop(&s->lock);
+	while (n > 0)
+		pack_free(leaves[--n]);
+}
+
+void store_upkeep(struct store *s)
+{
+	uint32_t numbers[OPEN_PACKS_MAX];
+	struct pack_info info;
+	size_t n;
+
+	chunk_index_clear_dead_readers(s->index);
+	lock_take(&s->lock);
+	n = s->n_packs;
+	for (size_t i = 0; i < n; i++)
+		numbers[i] = s->packs[i]->number;
+	lock_drop(&s->lock);
+	for (size_t i = 0; i < n; i++)
+		if (chunk_index_pack(s->index, numbers[i], &info) == -ENOENT)
+			unlist_number(s, numbers[i]);
+}
+
 void store_packs_done(struct store *s)
 {
 	while (s->n_packs > 0) {

@@ -7,13 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PACKS_LOCK "local/packs"
 #define REBUILD_PACKS 1024 /* packs that may share a transaction */
 
 /* A rebuild under way. */
 struct rebuild {
 	struct store *s;
 	bool salvage;
-	bool enter_all; /* packs were dropped: others may hold the same chunks */
+	bool enter_all;   /* packs were dropped: others may hold the same chunks */
+	bool only_others; /* not this host's */
 	struct store_rebuild_result result;
 	struct read_scratch scratch;
 	struct host_id host; /* being listed */
@@ -27,10 +29,52 @@ struct rebuild {
 	size_t gone_room;
 };
 
+int store_lock_packs(struct store *s, enum io_lock lock)
+{
+	int fd = io_open(s->io, PACKS_LOCK, IO_OPEN_WRITE | IO_OPEN_CREATE, IO_OBJECT_LOCAL);
+	int r;
+
+	if (fd < 0)
+		return log_errno(fd, "%s/" PACKS_LOCK ": cannot open", io_real_path(s->io));
+	r = io_lock(s->io, fd, lock, true);
+	if (r == 0)
+		return fd;
+	io_close(s->io, fd);
+	return log_errno(r, "%s/" PACKS_LOCK ": cannot lock", io_real_path(s->io));
+}
+
+/* Forget those that were collected since they were read. */
+static void drop_vanished(struct rebuild *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_packs; i++) {
+		const struct pack_info *info = &b->packs[i].info;
+		char path[PACK_PATH_BYTES];
+		struct io_stat st;
+
+		if (io_stat(b->s->io, pack_path(&info->host, &info->id, path), &st) == -ENOENT)
+			free((void *)(uintptr_t)b->packs[i].entries);
+		else
+			b->packs[n++] = b->packs[i];
+	}
+	b->n_packs = n;
+}
+
 static int flush(struct rebuild *b)
 {
-	int r = chunk_index_add_packs(b->s->index, b->packs, b->n_packs);
+	int lock = -1;
+	int r;
 
+	/* A private index is only read from. */
+	if (!b->s->private_io && b->n_packs > 0) {
+		lock = store_lock_packs(b->s, IO_LOCK_SHARED);
+		if (lock < 0)
+			return lock;
+		drop_vanished(b);
+	}
+	r = chunk_index_add_packs(b->s->index, b->packs, b->n_packs);
+	io_close(b->s->io, lock);
 	for (size_t i = 0; i < b->n_packs; i++)
 		free((void *)(uintptr_t)b->packs[i].entries);
 	b->n_packs = 0;
@@ -131,6 +175,8 @@ static int visit_host(void *context, const struct host_id *host)
 	char path[PACK_PATH_BYTES];
 	int r;
 
+	if (b->only_others && memcmp(host, &b->s->context.host, sizeof(*host)) == 0)
+		return 0;
 	b->host = *host;
 	(void)snprintf(path, sizeof(path), "packs/%s",
 		       bytes_to_hex(host->bytes, HOST_ID_BYTES, hex));
@@ -177,27 +223,56 @@ static int drop_gone(struct rebuild *b)
 	return chunk_index_drop_packs(b->s->index, b->gone, b->n_gone);
 }
 
-int store_rebuild_index(struct store *s, bool salvage, struct store_rebuild_result *ret_result)
+static int rebuild_begin(struct rebuild *b)
 {
-	CLEANUP(free_ptr) struct index_pack *packs = calloc(REBUILD_PACKS, sizeof(*packs));
-	struct rebuild b = { .s = s, .salvage = salvage, .packs = packs };
-	int r, flushed;
+	b->packs = calloc(REBUILD_PACKS, sizeof(*b->packs));
+	return b->packs ? read_scratch_init(&b->scratch) : -ENOMEM;
+}
 
-	if (!packs)
-		return -ENOMEM;
-	r = read_scratch_init(&b.scratch);
-	if (r < 0)
-		return r;
-	r = drop_gone(&b);
-	if (r == 0)
-		r = store_each_host(s, visit_host, &b);
-	flushed = flush(&b);
-	read_scratch_done(&b.scratch);
-	free(b.gone);
+/* Enter what is gathered. Returns r, or the first failure of that. */
+static int rebuild_end(struct rebuild *b, int r)
+{
+	int flushed = b->packs ? flush(b) : 0;
+
+	read_scratch_done(&b->scratch);
+	free(b->packs);
+	free(b->gone);
 	if (r == 0)
 		r = flushed;
-	if (r < 0)
-		return log_errno(r, "index: cannot enter all packs");
-	*ret_result = b.result;
-	return 0;
+	return r < 0 ? log_errno(r, "index: cannot enter all packs") : 0;
+}
+
+int store_rebuild_index(struct store *s, bool salvage, struct store_rebuild_result *ret_result)
+{
+	struct rebuild b = { .s = s, .salvage = salvage };
+	int r = rebuild_begin(&b);
+
+	if (r == 0)
+		r = drop_gone(&b);
+	if (r == 0)
+		r = store_each_host(s, visit_host, &b);
+	r = rebuild_end(&b, r);
+	if (r == 0)
+		*ret_result = b.result;
+	return r;
+}
+
+int store_enter_unlisted(struct store *s)
+{
+	struct rebuild b = { .s = s };
+	int r = rebuild_begin(&b);
+
+	if (r == 0)
+		r = visit_host(&b, &s->context.host);
+	return rebuild_end(&b, r);
+}
+
+int store_enter_foreign(struct store *s)
+{
+	struct rebuild b = { .s = s, .enter_all = true, .only_others = true };
+	int r = rebuild_begin(&b);
+
+	if (r == 0)
+		r = store_each_host(s, visit_host, &b);
+	return rebuild_end(&b, r);
 }

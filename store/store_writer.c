@@ -13,6 +13,7 @@
 #include "store/base/log.h"
 #include "store/base/queue.h"
 #include "store/store_internal.h"
+#include "store/writer_list.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -45,7 +46,8 @@ enum lane { LANE_DATA, LANE_NODES, LANES };
 
 struct store_writer {
 	struct store *store;
-	struct queue *full_packs; /* struct pack_writer, to the durable thread */
+	struct queue *full_packs;    /* struct pack_writer, to the durable thread */
+	struct writer_ticket ticket; /* its packs are not collected */
 	pthread_t sealing, durable;
 	bool sealing_runs, durable_runs;
 
@@ -488,6 +490,7 @@ int store_writer_new(struct store *s, struct store_writer **ret_writer)
 	if (!w)
 		return -ENOMEM;
 	w->store = s;
+	w->ticket.fd = -1;
 	w->staging = true;
 	jobs_init(&w->staged);
 	jobs_init(&w->jobs);
@@ -498,6 +501,9 @@ int store_writer_new(struct store *s, struct store_writer **ret_writer)
 	r = queue_new(FULL_PACKS_MAX, &w->full_packs);
 	if (r < 0)
 		return r;
+	r = writer_list_join(s->io, s->index, &w->ticket);
+	if (r < 0)
+		return log_errno(r, "%s/local/writers: cannot enter a writer", io_real_path(s->io));
 	r = start_thread(&w->durable, "yore-durable", run_durable, w);
 	if (r < 0)
 		return r;
@@ -528,6 +534,7 @@ void store_writer_free(struct store_writer *w)
 		(void)pthread_join(w->durable, NULL);
 	queue_free(w->full_packs);
 	abandon(w);
+	writer_list_leave(w->store->io, &w->ticket);
 	jobs_free(&w->jobs);
 	free(w->pending.ids);
 	free(w->packs);

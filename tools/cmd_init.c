@@ -201,10 +201,9 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 	if (optind < argc)
 		o.globals.repository = argv[optind];
 
-	m.path = session_repository(&o.globals);
-	if (!m.path)
-		return failure(EXIT_CODE_FAILED,
-			       "no home folder; name the repository with -r or YORE_REPOSITORY");
+	r = session_repository(&o.globals, &m.path);
+	if (r != EXIT_CODE_DONE)
+		return r;
 	if (strstr(m.path, "://"))
 		return failure(EXIT_CODE_USAGE, "%s: a repository is a folder on this machine",
 			       m.path);

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "fs/mount.h"
 #include "tools/cmd_table.h"
 #include "tools/daemon.h"
 #include "tools/failure.h"
-#include "tools/folder.h"
 #include "tools/mount_request.h"
 #include "tools/options.h"
 #include "tools/output.h"
-#include "tools/session.h"
-#include "tools/status.h"
-
-#include "store/base/log.h"
+#include "tools/service.h"
+#include "tools/supervisor.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define PREFETCHERS 4
 
 enum { OPTION_CACHE_SIZE = OPTIONS_FIRST_LONG };
 
@@ -27,155 +19,6 @@ static const struct option longs[] = {
 	{ "cache-size", required_argument, NULL, OPTION_CACHE_SIZE },
 	{ 0 },
 };
-
-/* The mount that signals end. */
-static struct mount *volatile mounted;
-
-struct serving {
-	struct session *session;
-	struct mount *mount;
-	const struct mount_request *request;
-	int ready_fd; /* -1: in the foreground */
-};
-
-static void stop(int signal_number)
-{
-	(void)signal_number;
-	cmd_cancelled = true;
-	if (mounted)
-		mount_stop(mounted);
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = stop };
-
-	(void)sigemptyset(&action.sa_mask);
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-}
-
-static json_t *number(uint64_t n)
-{
-	return json_integer((json_int_t)n);
-}
-
-/* What the mount has done so far, and what it holds in memory. */
-static json_t *mount_json(const struct serving *serving)
-{
-	struct chunk_cache_stats cache;
-	struct mount_stats requests;
-	json_t *o = json_object();
-
-	if (!o)
-		return NULL;
-	mount_stats(serving->mount, &requests);
-	chunk_cache_stats(serving->session->cache, &cache);
-	(void)output_json_name(o, "path", serving->request->mountpoint,
-			       strlen(serving->request->mountpoint));
-	(void)json_object_set_new(o, "requests", number(requests.requests));
-	(void)json_object_set_new(o, "lookups", number(requests.lookups));
-	(void)json_object_set_new(o, "getattrs", number(requests.getattrs));
-	(void)json_object_set_new(o, "readdirs", number(requests.readdirs));
-	(void)json_object_set_new(o, "reads", number(requests.reads));
-	(void)json_object_set_new(o, "xattrs", number(requests.xattrs));
-	(void)json_object_set_new(o, "others", number(requests.others));
-	(void)json_object_set_new(o, "nodes", number(requests.nodes));
-	(void)json_object_set_new(o, "cache_hits", number(cache.hits));
-	(void)json_object_set_new(o, "cache_waits", number(cache.waits));
-	(void)json_object_set_new(o, "cache_decodes", number(cache.decodes));
-	(void)json_object_set_new(o, "cache_bytes", number(cache.bytes));
-	return o;
-}
-
-static char *serving_status(void *context)
-{
-	const struct serving *serving = context;
-
-	return status_text(serving->session, mount_json(serving));
-}
-
-static void serving_ready(void *context)
-{
-	struct serving *serving = context;
-
-	if (serving->ready_fd >= 0)
-		daemon_ready(STEAL_FD(serving->ready_fd));
-	else
-		log_info("mounted at %s", serving->request->mountpoint);
-}
-
-/* The default mountpoint is made, any other must be there. */
-static int check_mountpoint(const struct mount_request *q)
-{
-	struct stat st;
-	int r;
-
-	if (q->default_mountpoint) {
-		r = folder_make_all(q->mountpoint, 0755);
-		/* ENOTCONN: a dead mount, which mount_new takes away. */
-		if (r < 0 && r != -ENOTCONN)
-			return failure_errno(r, "cannot make the mountpoint %s", q->mountpoint);
-	}
-	if (stat(q->mountpoint, &st) < 0 && errno == ENOENT)
-		return failure(EXIT_CODE_FAILED,
-			       "the mountpoint %s is not there; make it with 'mkdir -p'",
-			       q->mountpoint);
-	return EXIT_CODE_DONE;
-}
-
-/* mount_new has said what is wrong and what to do about it. */
-static int mount_failure(int r)
-{
-	if (r == -ENODEV || r == -EACCES || r == -EPERM)
-		failure_note("'yore ls', 'yore cat' and 'yore restore' need no mount");
-	return (int)failure_code(r);
-}
-
-static int serve(struct serving *serving)
-{
-	CLEANUP(mount_free_ptr) struct mount *m = NULL;
-	const struct mount_request *q = serving->request;
-	struct session *s = serving->session;
-	struct mount_options options = { .mountpoint = q->mountpoint,
-					 .allow_other = q->allow_other,
-					 .read_ahead_bytes = q->read_ahead_bytes,
-					 .threads = q->threads,
-					 .status_json = serving_status,
-					 .ready = serving_ready,
-					 .context = serving,
-					 .debug = q->debug };
-	int r = session_cache(s, q->cache_bytes, PREFETCHERS);
-
-	if (r < 0)
-		return failure_errno(r, "mount");
-	r = mount_new(s->timeline, s->cache, &options, &m);
-	if (r < 0)
-		return mount_failure(r);
-	serving->mount = m;
-	mounted = m;
-	if (cmd_cancelled)
-		mount_stop(m);
-	r = mount_run(m);
-	mounted = NULL;
-	return r < 0 ? (int)failure_code(r) : EXIT_CODE_DONE;
-}
-
-/* In the process that will serve. */
-static int open_and_serve(const struct cmd_globals *globals, const struct mount_request *q,
-			  int ready_fd)
-{
-	CLEANUP(session_close) struct session s = { 0 };
-	struct serving serving = { .session = &s, .request = q, .ready_fd = ready_fd };
-	int r;
-
-	catch_signals();
-	r = session_open(&s, globals, SESSION_TIMELINE, 0);
-	if (r == EXIT_CODE_DONE)
-		r = check_mountpoint(q);
-	return r == EXIT_CODE_DONE ? serve(&serving) : r;
-}
 
 static int print_mounted(const struct cmd_globals *globals, const struct mount_request *q)
 {
@@ -188,29 +31,79 @@ static int print_mounted(const struct cmd_globals *globals, const struct mount_r
 	}
 	if (globals->verbosity < 0)
 		return EXIT_CODE_DONE;
+	if (!*q->mountpoint) {
+		(void)puts("protecting");
+		return EXIT_CODE_DONE;
+	}
 	(void)fputs("mounted at ", stdout);
 	output_name(stdout, q->mountpoint, strlen(q->mountpoint));
 	(void)putchar('\n');
 	return EXIT_CODE_DONE;
 }
 
-static int mount_as_asked(struct cmd_globals *globals, const struct mount_request *q)
+/* What the options leave open, the configuration says. */
+static int settle(struct mount_request *q, const struct config *config)
+{
+	if (!q->allow_other_given)
+		q->allow_other = config->allow_other;
+	if (!q->cache_given)
+		q->cache_bytes = config->cache_bytes;
+	if (q->mountpoint)
+		return 0;
+	q->default_mountpoint = config->mount_default;
+	q->mountpoint = strdup(config->mountpoint);
+	return q->mountpoint ? 0 : -ENOMEM;
+}
+
+struct job {
+	struct cmd_globals *globals;
+	struct mount_request *request;
+	struct config *config;
+};
+
+static int work(void *context, int ready_fd)
+{
+	const struct job *job = context;
+	CLEANUP(config_done) struct config fresh = { 0 };
+	int r;
+
+	if (ready_fd >= 0)
+		return service_run(job->globals, job->request, job->config, ready_fd);
+	/* Started again: what the configuration says by now. */
+	r = config_load(job->globals, &fresh);
+	return r == EXIT_CODE_DONE ? service_run(job->globals, job->request, &fresh, -1) : r;
+}
+
+static int go_into_background(struct job *job)
 {
 	int ready_fd = -1, code = EXIT_CODE_FAILED, r;
-
-	if (q->host)
-		globals->host = q->host;
-	if (q->foreground)
-		return open_and_serve(globals, q, -1);
 
 	/* LMDB and threads do not survive a fork: they come after it. */
 	(void)fflush(NULL);
 	r = daemon_begin(&ready_fd, &code);
 	if (r < 0)
 		return failure_errno(r, "cannot go into the background");
+	if (r == 0 && job->config->n_sources > 0)
+		return supervisor_run(work, job, ready_fd);
 	if (r == 0)
-		return open_and_serve(globals, q, ready_fd);
-	return code == EXIT_CODE_DONE ? print_mounted(globals, q) : code;
+		return work(job, ready_fd);
+	return code == EXIT_CODE_DONE ? print_mounted(job->globals, job->request) : code;
+}
+
+static int mount_as_asked(struct cmd_globals *globals, struct mount_request *q)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	struct job job = { .globals = globals, .request = q, .config = &config };
+	int r;
+
+	if (q->host)
+		globals->host = q->host;
+	r = config_load(globals, &config);
+	if (r != EXIT_CODE_DONE)
+		return r;
+	if (settle(q, &config) < 0)
+		return failure_errno(-ENOMEM, "mount");
+	return q->foreground ? service_run(globals, q, &config, -1) : go_into_background(&job);
 }
 
 static int take_option(struct mount_request *q, const struct options *o, int c)
@@ -232,6 +125,7 @@ static int take_option(struct mount_request *q, const struct options *o, int c)
 		if (options_size(optarg, &n) < 0 || n < MIB(4))
 			return options_wrong(o, "--cache-size wants at least 4M, such as 256M");
 		q->cache_bytes = n;
+		q->cache_given = true;
 		return EXIT_CODE_DONE;
 	}
 }
@@ -255,10 +149,8 @@ static int read_options(struct mount_request *q, struct options *o, bool *ret_st
 
 static int run_with(struct mount_request *q, struct options *o, const char *mountpoint)
 {
-	int r = mount_request_mountpoint(q, mountpoint);
+	int r = mountpoint ? mount_request_mountpoint(q, mountpoint) : 0;
 
-	if (r == -ENOENT)
-		return failure(EXIT_CODE_USAGE, "no home folder; name a mountpoint");
 	if (r < 0)
 		return failure_errno(r, "mount");
 	return mount_as_asked(&o->globals, q);

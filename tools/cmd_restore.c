@@ -6,6 +6,7 @@
 #include "tools/output.h"
 #include "tools/place.h"
 #include "tools/progress.h"
+#include "tools/restore_in_place.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@ enum {
 	OPTION_VERIFY,
 	OPTION_NO_OWNERSHIP,
 	OPTION_IN_PLACE,
+	OPTION_NO_SAFETY,
 	OPTION_THREADS
 };
 
@@ -30,8 +32,15 @@ static const struct option longs[] = {
 	{ "verify", no_argument, NULL, OPTION_VERIFY },
 	{ "no-ownership", no_argument, NULL, OPTION_NO_OWNERSHIP },
 	{ "in-place", no_argument, NULL, OPTION_IN_PLACE },
+	{ "no-safety", no_argument, NULL, OPTION_NO_SAFETY },
 	{ "threads", required_argument, NULL, OPTION_THREADS },
 	{ 0 },
+};
+
+/* What the user asks for. */
+struct request {
+	struct restore_options options; /* target: of --to */
+	bool in_place, no_safety;
 };
 
 static void say_problem(void *context, const char *path, const char *what, int error)
@@ -90,7 +99,8 @@ static int say_restore_failure(int r, const struct place *place, const char *tar
 }
 
 static int print_json(const struct place *place, const struct restore_options *options,
-		      const struct restore_result *result, int64_t took_ns)
+		      const struct restore_result *result, const struct in_place *in_place,
+		      int64_t took_ns)
 {
 	json_t *o = json_object();
 	char name[SNAPSHOT_NAME_BYTES + 1];
@@ -113,6 +123,8 @@ static int print_json(const struct place *place, const struct restore_options *o
 	(void)json_object_set_new(o, "errors", json_integer((json_int_t)result->errors));
 	(void)json_object_set_new(o, "incomplete", json_integer((json_int_t)result->incomplete));
 	(void)json_object_set_new(o, "seconds", json_real((double)took_ns / 1e9));
+	if (in_place->safety.seq)
+		(void)json_object_set_new(o, "safety", json_sprintf("@%s", in_place->safety.name));
 	return output_json(o);
 }
 
@@ -134,53 +146,135 @@ static void print_summary(const struct restore_options *options,
 	(void)printf("; %s\n", output_duration(took_ns, time));
 }
 
-static int restore(struct session *s, const struct cmd_globals *globals,
-		   struct restore_options *options, const char *text)
+/* One job after another; what they did is added up. */
+static int run_jobs(struct session *s, const struct place *place,
+		    const struct restore_options *options, const struct in_place *in_place,
+		    struct restore_result *ret_result)
+{
+	struct restore_result one;
+	int r = 0;
+
+	if (in_place->n == 0)
+		return restore_run(s->timeline, &place->snapshot, s->cache, place->path, options,
+				   ret_result);
+	for (size_t i = 0; i < in_place->n && r == 0; i++) {
+		struct restore_options job = *options;
+
+		memset(&one, 0, sizeof(one));
+		job.target = in_place->jobs[i].target;
+		job.target_is_parent = in_place->jobs[i].is_parent;
+		r = restore_run(s->timeline, &place->snapshot, s->cache, in_place->jobs[i].path,
+				&job, &one);
+		ret_result->files += one.files;
+		ret_result->directories += one.directories;
+		ret_result->others += one.others;
+		ret_result->bytes += one.bytes;
+		ret_result->written += one.written;
+		ret_result->written_bytes += one.written_bytes;
+		ret_result->deleted += one.deleted;
+		ret_result->errors += one.errors;
+		ret_result->incomplete += one.incomplete;
+	}
+	return r;
+}
+
+/* Run, with progress. 0 or -errno. */
+static int run_restore(struct session *s, const struct cmd_globals *globals,
+		       const struct place *place, struct restore_options *options,
+		       const struct in_place *in_place, struct restore_result *ret_result)
 {
 	CLEANUP(progress_stop_ptr) struct progress *progress = NULL;
-	CLEANUP(place_done) struct place place = { 0 };
 	struct restore_progress counters = { 0 };
+	int r = session_cache(s, CACHE_BYTES, 2);
+
+	if (r == 0)
+		r = progress_start(globals->verbosity < 0 || options->dry_run, sample, &counters,
+				   &progress);
+	if (r < 0)
+		return r;
+	/* cppcheck-suppress autoVariables; taken back right after the run */
+	options->progress = &counters;
+	r = run_jobs(s, place, options, in_place, ret_result);
+	progress_stop(STEAL(progress));
+	options->progress = NULL;
+	return r;
+}
+
+static int say_shortfalls(const struct restore_result *result)
+{
+	if (result->errors)
+		failure_note("%" PRIu64 " %s not restored (named above)", result->errors,
+			     output_plural(result->errors, "object was", "objects were"));
+	if (result->incomplete)
+		failure_note("%" PRIu64 " %s an owner or another attribute (named above)%s",
+			     result->incomplete,
+			     output_plural(result->incomplete, "object lacks", "objects lack"),
+			     geteuid() ? "; root can restore these" : "");
+	return result->errors || result->incomplete ? EXIT_CODE_PARTIAL : EXIT_CODE_DONE;
+}
+
+static void say_undo(const struct place *place, const struct in_place *in_place)
+{
+	if (in_place->safety.seq)
+		failure_note("to undo it: yore restore '@%s:%s' --in-place --delete",
+			     in_place->safety.name, place->path[0] ? place->path : "/");
+}
+
+/* Name the entry before anything is done for it. */
+static int check_place(struct session *s, const struct place *place)
+{
+	CLEANUP(tree_reader_free_ptr) struct tree_reader *reader = NULL;
+	CLEANUP(record_done) struct record record = { 0 };
+	struct entry_decoder decoder = { 0 };
+	struct tree_entry entry;
+	int r = session_cache(s, CACHE_BYTES, 2);
+
+	if (r == 0)
+		r = tree_reader_new(s->cache, &reader);
+	if (r < 0)
+		return failure_errno(r, "restore");
+	r = place_entry(s, place, reader, &record, &decoder, &entry);
+	entry_decoder_done(&decoder);
+	return r;
+}
+
+static int restore(struct session *s, const struct cmd_globals *globals, struct request *q,
+		   const char *text)
+{
+	CLEANUP(place_done) struct place place = { 0 };
+	CLEANUP(in_place_done) struct in_place in_place = { 0 };
+	struct restore_options *options = &q->options;
+	struct in_place_options how = { options->delete_extra, q->no_safety, options->dry_run };
 	struct restore_result result;
 	int64_t start_ns = clock_now_ns();
 	int64_t took_ns;
 	int r = place_find(s, text, &place);
 
+	if (r == EXIT_CODE_DONE && q->in_place)
+		r = check_place(s, &place);
+	/* From here on `latest` may be the safety snapshot: the place knows what was meant. */
+	if (r == EXIT_CODE_DONE && q->in_place)
+		r = in_place_prepare(s, &place, &how, &in_place);
 	if (r != EXIT_CODE_DONE)
 		return r;
 	memset(&result, 0, sizeof(result));
 	options->target_is_parent = place.path[0] != '\0';
-	/* cppcheck-suppress autoVariables; taken back right after the run */
-	options->progress = &counters;
+	if (q->in_place)
+		options->target = in_place.n == 1 ? in_place.jobs[0].target : "/";
 	if (options->dry_run && !globals->json)
 		options->planned = print_planned;
-	r = session_cache(s, CACHE_BYTES, 2);
-	if (r == 0)
-		r = progress_start(globals->verbosity < 0 || options->dry_run, sample, &counters,
-				   &progress);
+	r = run_restore(s, globals, &place, options, &in_place, &result);
 	if (r < 0) {
-		options->progress = NULL;
-		return failure_errno(r, "restore");
-	}
-	r = restore_run(s->timeline, &place.snapshot, s->cache, place.path, options, &result);
-	progress_stop(STEAL(progress));
-	options->progress = NULL;
-	if (r < 0)
+		say_undo(&place, &in_place);
 		return say_restore_failure(r, &place, options->target);
-
+	}
 	took_ns = clock_now_ns() - start_ns;
 	if (!globals->json && globals->verbosity >= 0)
 		print_summary(options, &result, took_ns);
-	else if (globals->json && print_json(&place, options, &result, took_ns) < 0)
+	else if (globals->json && print_json(&place, options, &result, &in_place, took_ns) < 0)
 		return failure_errno(-ENOMEM, "restore");
-	if (result.errors)
-		failure_note("%" PRIu64 " %s not restored (named above)", result.errors,
-			     output_plural(result.errors, "object was", "objects were"));
-	if (result.incomplete)
-		failure_note("%" PRIu64 " %s an owner or another attribute (named above)%s",
-			     result.incomplete,
-			     output_plural(result.incomplete, "object lacks", "objects lack"),
-			     geteuid() ? "; root can restore these" : "");
-	return result.errors || result.incomplete ? EXIT_CODE_PARTIAL : EXIT_CODE_DONE;
+	say_undo(&place, &in_place);
+	return say_shortfalls(&result);
 }
 
 static int take_threads(const struct options *o, struct restore_options *options)
@@ -193,9 +287,17 @@ static int take_threads(const struct options *o, struct restore_options *options
 	return EXIT_CODE_DONE;
 }
 
-static int take_option(const struct options *o, struct restore_options *options, int c)
+static int take_option(const struct options *o, struct request *q, int c)
 {
+	struct restore_options *options = &q->options;
+
 	switch (c) {
+	case OPTION_IN_PLACE:
+		q->in_place = true;
+		return EXIT_CODE_DONE;
+	case OPTION_NO_SAFETY:
+		q->no_safety = true;
+		return EXIT_CODE_DONE;
 	case 't':
 		options->target = optarg;
 		return EXIT_CODE_DONE;
@@ -211,18 +313,33 @@ static int take_option(const struct options *o, struct restore_options *options,
 	case OPTION_NO_OWNERSHIP:
 		options->no_ownership = true;
 		return EXIT_CODE_DONE;
-	case OPTION_THREADS:
-		return take_threads(o, options);
 	default:
-		return options_wrong(o, "--in-place is not there yet; restore into another folder "
-					"with --to DIR and move what you need");
+		return take_threads(o, options);
 	}
+}
+
+static int check_request(const struct options *o, const struct request *q)
+{
+	if (optind + 1 != o->argc)
+		return options_wrong(o, "name what to restore as MOMENT or MOMENT:PATH");
+	if (q->in_place && q->options.target)
+		return options_wrong(o, "say --to DIR or --in-place, not both");
+	if (q->in_place && o->globals.host)
+		return options_wrong(o, "--in-place brings back what is this machine's; another "
+					"host's needs --to DIR");
+	if (q->no_safety && !q->in_place)
+		return options_wrong(o, "--no-safety belongs to --in-place");
+	if (!q->in_place && (!q->options.target || !q->options.target[0]))
+		return options_wrong(o, "name the folder to restore into with --to DIR, or say "
+					"--in-place");
+	return EXIT_CODE_DONE;
 }
 
 static int run(const struct cmd_globals *globals, int argc, char **argv)
 {
 	CLEANUP(session_close) struct session s = { 0 };
-	struct restore_options options = { .cancel = &cmd_cancelled, .problem = say_problem };
+	struct request q = { .options = { .cancel = &cmd_cancelled, .problem = say_problem } };
+	unsigned int flags;
 	struct options o;
 	int c, r;
 
@@ -231,33 +348,39 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 	while ((c = options_next(&o)) != OPTIONS_END) {
 		if (c == OPTIONS_STOP)
 			return o.exit_code;
-		r = take_option(&o, &options, c);
+		r = take_option(&o, &q, c);
 		if (r != EXIT_CODE_DONE)
 			return r;
 	}
-	if (optind + 1 != argc)
-		return options_wrong(&o, "name what to restore as MOMENT or MOMENT:PATH");
-	if (!options.target || !options.target[0])
-		return options_wrong(&o, "name the folder to restore into with --to DIR");
-	r = session_open(&s, &o.globals, SESSION_TIMELINE, 0);
-	return r == EXIT_CODE_DONE ? restore(&s, &o.globals, &options, argv[optind]) : r;
+	r = check_request(&o, &q);
+	if (r != EXIT_CODE_DONE)
+		return r;
+	flags = q.in_place ? SESSION_OWN_HOST : 0;
+	if (q.in_place && !q.no_safety && !q.options.dry_run)
+		flags |= SESSION_WRITES;
+	r = session_open(&s, &o.globals, SESSION_TIMELINE, flags);
+	return r == EXIT_CODE_DONE ? restore(&s, &o.globals, &q, argv[optind]) : r;
 }
 
 const struct cmd cmd_restore = {
 	.name = "restore",
 	.aliases = "",
 	.summary = "bring files back",
-	.help = "usage: yore restore MOMENT[:PATH] --to DIR [options]\n"
+	.help = "usage: yore restore MOMENT[:PATH] --to DIR | --in-place [options]\n"
 		"\n"
 		"Restores PATH, or everything, into DIR (made if missing), like cp -a:\n"
 		"latest:/home/me/a arrives as DIR/a. What is there already and equal is left\n"
 		"alone, so an interrupted restore goes on where it stopped; what the snapshot\n"
 		"does not have stays. Every file is verified, and is never half there.\n"
+		"With --in-place PATH goes back to where it was, after a snapshot of what is\n"
+		"there now (tagged before-restore); how to undo it is said at the end.\n"
 		"Exit 3: something could not be restored as it was (named on stderr).\n"
 		"\n"
 		"options:\n"
 		"  -t, --to DIR, --target DIR\n"
 		"                      where to\n"
+		"      --in-place      over the original\n"
+		"      --no-safety     without the snapshot before it\n"
 		"      --delete        remove from there what the snapshot does not have\n"
 		"  -n, --dry-run       only say what would be done\n"
 		"      --verify        compare the bytes of files that look equal\n"
@@ -267,6 +390,7 @@ const struct cmd cmd_restore = {
 		"examples:\n"
 		"  yore restore latest:/home/me/report.odt --to /tmp\n"
 		"  yore restore 2024-05-01:/etc --to /tmp/etc-of-may\n"
-		"  yore restore latest --to /mnt/new-disk\n",
+		"  yore restore latest --to /mnt/new-disk\n"
+		"  yore restore yesterday:/home/me/report.odt --in-place\n",
 	.run = run,
 };

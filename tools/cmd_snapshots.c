@@ -19,6 +19,7 @@ static const struct option longs[] = {
 };
 
 struct listing {
+	struct timeline *timeline;
 	const char *host;
 	const char *tag; /* NULL: all */
 	bool names;
@@ -57,6 +58,18 @@ static void print_line(const struct snapshot_info *info)
 	(void)putchar('\n');
 }
 
+static int add_json(struct listing *l, const struct snapshot_info *info)
+{
+	CLEANUP(record_done) struct record record = { 0 };
+	json_t *o = describe_snapshot_json(info, l->host);
+	int r = timeline_read(l->timeline, info->seq, &record);
+
+	/* A record that cannot be read, or was forgotten meanwhile, is listed without that. */
+	if (r == 0 && o)
+		(void)describe_sources_json(o, &record);
+	return json_list_add(&l->list, o);
+}
+
 static int visit(void *context, const struct snapshot_info *info)
 {
 	struct listing *l = context;
@@ -66,7 +79,7 @@ static int visit(void *context, const struct snapshot_info *info)
 	if (l->tag && !has_tag(info->tags, l->tag))
 		return 0;
 	if (l->json)
-		return json_list_add(&l->list, describe_snapshot_json(info, l->host));
+		return add_json(l, info);
 	if (l->names) {
 		(void)printf("@%s\n", info->name);
 		return 0;
@@ -86,6 +99,7 @@ static int print_all(struct session *s, struct listing *l)
 	if (!host)
 		return failure_errno(-ENOMEM, "snapshots");
 	l->host = host;
+	l->timeline = s->timeline;
 	if (l->json)
 		json_list_begin(&l->list, stdout);
 	r = timeline_each(s->timeline, false, visit, l);

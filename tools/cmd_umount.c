@@ -1,16 +1,81 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/mount.h"
 #include "tools/cmd_table.h"
+#include "tools/config.h"
+#include "tools/daemon_note.h"
 #include "tools/failure.h"
 #include "tools/options.h"
-#include "tools/session.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <mntent.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
+
+#define END_TRIES 300
+#define END_TRY_MS 100
+
+/* The repository that a mount shows, as its source names it; the caller frees it. NULL: unknown. */
+static char *repository_of(const char *mountpoint)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	char *path = NULL;
+	struct mntent *m;
+
+	while (mounts && (m = getmntent(mounts))) {
+		if (strcmp(m->mnt_dir, mountpoint) != 0 || strcmp(m->mnt_type, "fuse.yore") != 0 ||
+		    strncmp(m->mnt_fsname, "yore:", 5) != 0)
+			continue;
+		free(path);
+		path = strdup(m->mnt_fsname + 5);
+	}
+	if (mounts)
+		(void)endmntent(mounts);
+	return path;
+}
+
+/* The daemon that protects behind this mount would mount again: it is asked to end, and waited
+ * for, since its last snapshot may take a while. */
+static void end_daemon(struct io *io, const char *mountpoint)
+{
+	CLEANUP(free_ptr) char *its = NULL;
+	pid_t pid = daemon_note_read(io, &its);
+
+	if (pid <= 0 || strcmp(its, mountpoint) != 0)
+		return;
+	if (daemon_note_signal(io, SIGTERM) < 0) {
+		failure_note("the daemon behind %s (process %d) cannot be ended; it will mount "
+			     "again",
+			     mountpoint, (int)pid);
+		return;
+	}
+	for (int i = 0; i < END_TRIES && !cmd_cancelled; i++) {
+		if (daemon_note_read(io, NULL) != pid)
+			return;
+		(void)poll(NULL, 0, END_TRY_MS);
+	}
+	failure_note("the daemon (process %d) still takes its last snapshot", (int)pid);
+}
+
+static int unmount(const char *mountpoint)
+{
+	CLEANUP(free_ptr) char *repository = repository_of(mountpoint);
+	CLEANUP(io_free_ptr) struct io *io = NULL;
+	int r;
+
+	if (repository && io_posix_open(repository, &io) < 0)
+		io = NULL;
+	/* What is wrong, and what to do about it, is in the log. */
+	r = mount_unmount(mountpoint);
+	if (r == 0 && io)
+		end_daemon(io, mountpoint);
+	return r < 0 ? (int)failure_code(r) : EXIT_CODE_DONE;
+}
 
 static int run(const struct cmd_globals *globals, int argc, char **argv)
 {
+	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(free_ptr) char *mountpoint = NULL;
 	struct options o;
 	int r;
@@ -26,13 +91,17 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 		if (!mountpoint)
 			mountpoint = strdup(argv[optind]);
 	} else {
-		mountpoint = session_mountpoint();
+		r = config_load(&o.globals, &config);
+		if (r != EXIT_CODE_DONE)
+			return r;
+		mountpoint = STEAL(config.mountpoint);
+		if (mountpoint && !mountpoint[0])
+			return options_wrong(&o, "the configuration mounts nowhere (its [mount] "
+						 "path is empty); name the mountpoint");
 	}
 	if (!mountpoint)
 		return failure_errno(-ENOMEM, "umount");
-	/* What is wrong, and what to do about it, is in the log. */
-	r = mount_unmount(mountpoint);
-	return r < 0 ? (int)failure_code(r) : EXIT_CODE_DONE;
+	return unmount(mountpoint);
 }
 
 const struct cmd cmd_umount = {
@@ -41,8 +110,9 @@ const struct cmd cmd_umount = {
 	.summary = "take the mount away",
 	.help = "usage: yore umount [MOUNTPOINT]\n"
 		"\n"
-		"Unmounts MOUNTPOINT, or the default one (/backups for root, ~/backups for\n"
-		"others). Exit 11 while something uses it.\n"
+		"Unmounts MOUNTPOINT, or the configured one (/backups for root, ~/backups for\n"
+		"others), and ends the daemon behind it, which first takes a last snapshot\n"
+		"of what had changed. Exit 11 while something uses it.\n"
 		"\n"
 		"examples:\n"
 		"  yore umount\n"

@@ -88,7 +88,6 @@ void daemon_ready(int ready_fd)
 
 	openlog("yore", LOG_PID, LOG_DAEMON);
 	log_set_sink(log_to_syslog);
-	(void)signal(SIGHUP, SIG_IGN);
 	(void)setsid();
 	(void)!chdir("/");
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)

@@ -4,6 +4,7 @@
 #include "store/base/bytes.h"
 #include "tools/output.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
@@ -59,6 +60,35 @@ json_t *describe_snapshot_json(const struct snapshot_info *info, const char *hos
 	(void)json_object_set_new(o, "absent", number(info->n_absent));
 	(void)json_object_set_new(o, "errors", number(info->errors));
 	return o;
+}
+
+static json_t *source_json(const struct record_source *s)
+{
+	json_t *o = json_object();
+
+	if (!o)
+		return NULL;
+	(void)output_json_name(o, "path", s->path, strlen(s->path));
+	(void)json_object_set_new(o, "consistency", json_string(consistency_name(s->consistency)));
+	(void)json_object_set_new(o, "absent", json_boolean(s->state == SOURCE_ABSENT));
+	(void)json_object_set_new(o, "stream", json_boolean((s->flags & SOURCE_STREAM) != 0));
+	(void)json_object_set_new(o, "files", number(s->files));
+	(void)json_object_set_new(o, "bytes", number(s->bytes));
+	(void)json_object_set_new(o, "errors", number(s->errors));
+	return o;
+}
+
+int describe_sources_json(json_t *snapshot, const struct record *record)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < record->n_sources; i++)
+		(void)json_array_append_new(list, source_json(&record->sources[i]));
+	if (!list)
+		return -ENOMEM;
+	(void)json_object_set_new(snapshot, "consistency",
+				  json_string(consistency_name(record_consistency(record))));
+	return json_object_set_new(snapshot, "per_source", list) < 0 ? -ENOMEM : 0;
 }
 
 const char *describe_type(uint32_t mode)
@@ -140,6 +170,8 @@ json_t *describe_entry_json(const char *path, size_t path_n, const struct tree_e
 		(void)json_object_set_new(o, "content", json_string(id));
 		if (entry->flags & ENTRY_UNREADABLE)
 			(void)json_object_set_new(o, "unreadable", json_true());
+		(void)json_object_set_new(o, "consistency",
+					  json_string(consistency_name(entry->consistency)));
 		if (entry->consistency == CONSISTENCY_SMEARED)
 			(void)json_object_set_new(o, "changed_while_read", json_true());
 	}

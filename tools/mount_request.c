@@ -4,7 +4,7 @@
 #include "store/base/cleanup.h"
 #include "store/limits.h"
 #include "tools/options.h"
-#include "tools/session.h"
+#include "tools/usual.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -81,6 +81,7 @@ static int take_value(struct mount_request *q, const char *option)
 		if (options_size(value, &n) < 0 || n < MIB(4))
 			return -EINVAL;
 		q->cache_bytes = n;
+		q->cache_given = true;
 		return 0;
 	}
 	if ((value = value_of(option, "read_ahead")))
@@ -97,9 +98,9 @@ static int take_value(struct mount_request *q, const char *option)
 static int take(struct mount_request *q, const char *option)
 {
 	if (strcmp(option, "allow_other") == 0)
-		q->allow_other = true;
+		q->allow_other = q->allow_other_given = true;
 	else if (strcmp(option, "private") == 0)
-		q->allow_other = false;
+		q->allow_other = !(q->allow_other_given = true);
 	else if (strcmp(option, "debug") == 0)
 		q->debug = true;
 	else if (strcmp(option, "foreground") == 0)
@@ -164,7 +165,7 @@ int mount_request_mountpoint(struct mount_request *q, const char *path)
 
 	q->default_mountpoint = !path;
 	if (!path) {
-		chosen = session_mountpoint();
+		chosen = usual_mountpoint();
 		if (!chosen)
 			return -ENOENT;
 		path = chosen;

@@ -12,12 +12,13 @@
 #include <stddef.h>
 
 struct mount_request {
-	char *mountpoint; /* absolute */
+	char *mountpoint; /* absolute; "": none, protect only */
 	bool default_mountpoint;
 	bool foreground;
-	bool allow_other;
+	bool allow_other, allow_other_given;
 	bool debug;
 	size_t cache_bytes;
+	bool cache_given;
 	size_t read_ahead_bytes; /* 0: the mount's default */
 	unsigned int threads;    /* 0: the mount's default */
 	char *host;              /* NULL: as the command says */

@@ -2,73 +2,38 @@
 #include "tools/session.h"
 
 #include "store/base/log.h"
+#include "tools/config.h"
 #include "tools/failure.h"
 #include "tools/machine_key.h"
 #include "tools/password.h"
+#include "tools/usual.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
-#define ROOT_REPOSITORY "/var/lib/yore"
-#define ROOT_MOUNTPOINT "/backups"
 #define CACHE_BYTES_SMALL MIB(64)
 #define PASSWORD_TRIES 3
 
-static const char *home_folder(void)
+int session_repository(const struct cmd_globals *globals, char **ret_path)
 {
-	const char *home = getenv("HOME");
-	const struct passwd *user;
-
-	if (home && home[0] == '/')
-		return home;
-	user = getpwuid(geteuid());
-	return user ? user->pw_dir : NULL;
-}
-
-static char *below(const char *folder, const char *name)
-{
-	char *path = NULL;
-
-	if (!folder || asprintf(&path, "%s/%s", folder, name) < 0)
-		return NULL;
-	return path;
-}
-
-/* A local path out of what the user gave. */
-static const char *local_path(const char *given)
-{
-	return strncmp(given, "file://", 7) == 0 ? given + 7 : given;
-}
-
-char *session_repository(const struct cmd_globals *globals)
-{
+	CLEANUP(config_done) struct config config = { 0 };
 	const char *given = globals->repository;
-	const char *data = getenv("XDG_DATA_HOME");
-	CLEANUP(free_ptr) char *here = NULL;
+	int r;
 
 	if (!given || !given[0])
 		given = getenv("YORE_REPOSITORY");
+	/* Whoever names it is not held up by a mistake in a file. */
 	if (given && given[0]) {
-		given = local_path(given);
-		if (given[0] == '/')
-			return strdup(given);
-		here = getcwd(NULL, 0);
-		return below(here, given);
+		if (strncmp(given, "file://", 7) == 0)
+			given += 7;
+		*ret_path = strstr(given, "://") ? strdup(given) : usual_absolute(given);
+		return *ret_path ? EXIT_CODE_DONE : failure_errno(-ENOMEM, "repository");
 	}
-	if (geteuid() == 0)
-		return strdup(ROOT_REPOSITORY);
-	if (data && data[0] == '/')
-		return below(data, "yore");
-	return below(home_folder(), ".local/share/yore");
-}
-
-char *session_mountpoint(void)
-{
-	if (geteuid() == 0)
-		return strdup(ROOT_MOUNTPOINT);
-	return below(home_folder(), "backups");
+	r = config_load(globals, &config);
+	if (r == EXIT_CODE_DONE)
+		*ret_path = STEAL(config.repository);
+	return r;
 }
 
 static int say_open_failure(int r, const char *path)
@@ -131,7 +96,7 @@ static int read_machine_key(const struct session *s, uint8_t key[static KEY_BYTE
 
 	if (r == 0 || !folder)
 		return r;
-	credential = below(folder, "yore-key");
+	credential = usual_below(folder, "yore-key");
 	return credential && machine_key_read(credential, key) == 0 ? 0 : r;
 }
 
@@ -312,10 +277,9 @@ int session_open(struct session *s, const struct cmd_globals *globals, enum sess
 	int r;
 
 	memset(s, 0, sizeof(*s));
-	path = session_repository(globals);
-	if (!path)
-		return failure(EXIT_CODE_NO_REPOSITORY,
-			       "no home folder; name the repository with -r or YORE_REPOSITORY");
+	r = session_repository(globals, &path);
+	if (r != EXIT_CODE_DONE)
+		return r;
 	if (strstr(path, "://"))
 		return failure(EXIT_CODE_USAGE, "%s: a repository is a folder on this machine",
 			       globals->repository ? globals->repository : path);

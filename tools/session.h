@@ -3,8 +3,9 @@
  * session: what a command works with: the repository, its keys, its store and
  * a timeline, opened in one call whose every failure is told to the user.
  *
- * The repository is the one of -r, else YORE_REPOSITORY, else the default:
- * /var/lib/yore for root, $XDG_DATA_HOME/yore (~/.local/share/yore) for others.
+ * The repository is the one of -r, else YORE_REPOSITORY, else that of the
+ * configuration, else the default: /var/lib/yore for root, $XDG_DATA_HOME/yore
+ * (~/.local/share/yore) for others.
  * Keys: the machine key file, then systemd's credentials, then YORE_PASSWORD,
  * YORE_PASSWORD_FILE or YORE_PASSWORD_COMMAND, then the terminal.
  *
@@ -44,10 +45,8 @@ struct session {
 	struct chunk_cache *cache; /* session_cache() makes it */
 };
 
-/** Path of the repository; the caller frees it. NULL on no memory or no home. */
-char *session_repository(const struct cmd_globals *globals);
-/** Where the mount goes when nobody says: /backups or ~/backups. The caller frees it. */
-char *session_mountpoint(void);
+/** Path of the repository; the caller frees it. EXIT_CODE_DONE, or what is wrong is said. */
+int session_repository(const struct cmd_globals *globals, char **ret_path);
 /**
  * Open; what went wrong is said. Returns EXIT_CODE_DONE or the exit code of
  * the failure. Close it in both cases; `s` need not be initialised.

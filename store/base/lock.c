@@ -2,6 +2,7 @@
 #include "store/base/lock.h"
 
 #include <assert.h>
+#include <errno.h>
 
 /* Rank of this thread's newest lock; 0 when it holds none. */
 static __thread int current_rank;
@@ -55,4 +56,16 @@ void lock_wait(struct lock *l, pthread_cond_t *condition)
 	r = pthread_cond_wait(condition, &l->mutex);
 	assert(r == 0);
 	l->previous = previous;
+}
+
+bool lock_wait_until(struct lock *l, pthread_cond_t *condition, const struct timespec *until)
+{
+	const int previous = l->previous;
+	int r;
+
+	assert(current_rank == (int)l->rank);
+	r = pthread_cond_clockwait(condition, &l->mutex, CLOCK_MONOTONIC, until);
+	assert(r == 0 || r == ETIMEDOUT);
+	l->previous = previous;
+	return r == 0;
 }

@@ -13,10 +13,14 @@
 #include "store/base/cleanup.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <time.h>
 
 enum lock_rank {
+	LOCK_RANK_DAEMON = 5,    /* tools: what the daemon protects, and how */
 	LOCK_RANK_MOUNT = 10,    /* fs: node table */
 	LOCK_RANK_TIMELINE = 20, /* snapshots: list of snapshots */
+	LOCK_RANK_WATCH = 25,    /* snapshots: pending sets of what changed */
 	LOCK_RANK_CAPTURE = 30,  /* snapshots: state of a running capture */
 	LOCK_RANK_RESTORE = 35,  /* snapshots: state of a running restore */
 	LOCK_RANK_SINK = 38,     /* snapshots: contexts that make nodes */
@@ -41,6 +45,8 @@ void lock_take(struct lock *l);
 void lock_drop(struct lock *l);
 /** Wait on a condition with the lock held; it must be the newest lock of this thread. */
 void lock_wait(struct lock *l, pthread_cond_t *condition);
+/** The same until a moment of CLOCK_MONOTONIC. False when that has come. */
+bool lock_wait_until(struct lock *l, pthread_cond_t *condition, const struct timespec *until);
 
 static inline struct lock *lock_scope_begin(struct lock *l)
 {

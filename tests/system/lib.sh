@@ -12,7 +12,10 @@ chmod 0755 "$work"
 work=$(realpath "$work")
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/config" XDG_DATA_HOME="$work/home/data"
 export YORE_KEY_FOLDER="$work/keys" YORE_REPOSITORY="$work/repo" TZ=UTC
-unset YORE_PASSWORD YORE_PASSWORD_FILE YORE_PASSWORD_COMMAND YORE_CONFIG CREDENTIALS_DIRECTORY
+unset YORE_PASSWORD YORE_PASSWORD_FILE YORE_PASSWORD_COMMAND CREDENTIALS_DIRECTORY
+# The machine's own configuration has no part in a test.
+export YORE_CONFIG="$work/yore.conf"
+: >"$YORE_CONFIG"
 source=$work/source
 mnt=$work/mnt
 out=$work/out

@@ -28,7 +28,7 @@ static int setup(void **state)
 	asked[0] = '\0';
 	graft = (struct graft){ .placeholder = placeholder };
 	assert_int_equal(tree_reader_new(cache, &graft.reader), 0);
-	assert_int_equal(tree_writer_new(&cache->sink, test_key, &graft.writer), 0);
+	assert_int_equal(tree_patch_new(cache, &cache->sink, test_key, &graft.patch), 0);
 	return tree_entry_encode(&root, &e);
 }
 
@@ -36,7 +36,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	tree_reader_free(graft.reader);
-	tree_writer_free(graft.writer);
+	tree_patch_free(graft.patch);
 	byte_buf_done(&root);
 	memory_free(cache);
 	return 0;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tools/session.h"
+#include "tools/usual.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 static void expect_repository(const char *given, const char *expected)
 {
 	struct cmd_globals globals = { .repository = given };
-	char *path = session_repository(&globals);
+	char *path = NULL;
 
+	assert_int_equal(session_repository(&globals, &path), EXIT_CODE_DONE);
 	assert_non_null(path);
 	assert_string_equal(path, expected);
 	free(path);
@@ -55,7 +57,7 @@ static void test_defaults_follow_the_user(void **state)
 	expect_repository(NULL, geteuid() == 0 ? "/var/lib/yore" : "/home/me/.local/share/yore");
 	(void)setenv("XDG_DATA_HOME", "/data", 1);
 	expect_repository(NULL, geteuid() == 0 ? "/var/lib/yore" : "/data/yore");
-	mountpoint = session_mountpoint();
+	mountpoint = usual_mountpoint();
 	assert_string_equal(mountpoint, geteuid() == 0 ? "/backups" : "/home/me/backups");
 	free(mountpoint);
 }

@@ -281,6 +281,222 @@ static void test_a_held_record_cannot_be_locked_exclusively(void **state)
 	assert_int_equal(timeline_hold(t, 2), -ENOENT);
 }
 
+/* ---- forgetting ---- */
+
+static int count_name(void *context, const char *name)
+{
+	(void)name;
+	++*(size_t *)context;
+	return 0;
+}
+
+/* Files in the host's folder: snapshots and forget records. */
+static size_t count_files(struct fixture *f)
+{
+	char hex[2 * HOST_ID_BYTES + 1], folder[64];
+	size_t n = 0;
+
+	(void)snprintf(folder, sizeof(folder), "records/%s",
+		       bytes_to_hex(store_host(f->store)->bytes, HOST_ID_BYTES, hex));
+	assert_int_equal(io_list(f->io, folder, count_name, &n), 0);
+	return n;
+}
+
+static void test_forgetting_takes_records_away_for_good_and_raises_no_alarm(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	const uint64_t seqs[] = { 2, 3, 5 };
+	struct forget_result result;
+	struct snapshot_info info;
+
+	for (int i = 0; i < 6; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, NULL);
+	assert_int_equal(timeline_forget(t, seqs, 3, &result), 0);
+	assert_int_equal(result.forgotten, 3);
+	assert_int_equal(result.busy, 0);
+	assert_int_equal(count(t), 3);
+	assert_int_equal(count_files(f), 4);
+	assert_int_equal(timeline_get(t, 3, &info), -ENOENT);
+	assert_int_equal(timeline_hold(t, 3), -ENOENT);
+	fixture_append(t, T0 + 9 * S, NULL, NULL, &info);
+	assert_int_equal(info.seq, 8);
+	timeline_close(t);
+
+	fixture_lose_index(f);
+	t = open_own(f);
+	assert_int_equal(count(t), 4);
+	assert_int_equal(fixture_lines, 0);
+	timeline_close(t);
+}
+
+static void test_the_newest_and_unknown_ones_are_left_out(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(f);
+	const uint64_t seqs[] = { 0, 2, 7, UINT64_MAX };
+	struct forget_result result;
+
+	fixture_append(t, T0, NULL, NULL, NULL);
+	fixture_append(t, T0 + S, NULL, NULL, NULL);
+	assert_int_equal(timeline_forget(t, seqs, 4, &result), 0);
+	assert_int_equal(result.forgotten, 0);
+	assert_int_equal(count(t), 2);
+	/* Nothing to say: no record. */
+	assert_int_equal(count_files(f), 2);
+}
+
+static void test_a_later_forget_record_replaces_the_earlier_ones(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	struct forget_result result;
+	struct snapshot_info info;
+
+	fixture_append(t, T0, NULL, NULL, &info);
+	for (int i = 1; i < 20; i++) {
+		uint64_t before = info.seq;
+
+		fixture_append(t, T0 + i * S, NULL, NULL, &info);
+		assert_int_equal(timeline_forget(t, &before, 1, &result), 0);
+		assert_int_equal(result.forgotten, 1);
+		assert_int_equal(count_files(f), 2);
+	}
+	timeline_close(t);
+	fixture_lose_index(f);
+	t = open_own(f);
+	assert_int_equal(fixture_alarms, 0);
+	timeline_close(t);
+}
+
+static void test_what_somebody_holds_stays_until_it_is_let_go(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(f);
+	CLEANUP(timeline_close_ptr) struct timeline *other = NULL;
+	CLEANUP(record_done) struct record record = { 0 };
+	const uint64_t seqs[] = { 1, 2 };
+	struct forget_result result;
+	int hold;
+
+	for (int i = 0; i < 3; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, NULL);
+	other = open_own(f);
+	hold = timeline_hold(other, 1);
+	assert_true(hold >= 0);
+	assert_int_equal(timeline_forget(t, seqs, 2, &result), 0);
+	assert_int_equal(result.forgotten, 1);
+	assert_int_equal(result.busy, 1);
+	assert_int_equal(count(t), 2);
+	assert_int_equal(timeline_read(other, 1, &record), 0);
+	io_close(f->io, hold);
+	assert_int_equal(timeline_forget(t, seqs, 2, &result), 0);
+	assert_int_equal(result.forgotten, 1);
+	assert_int_equal(result.busy, 0);
+	assert_int_equal(timeline_hold(other, 1), -ENOENT);
+	assert_int_equal(fixture_lines, 0);
+}
+
+static void test_a_forget_that_was_killed_is_finished_by_the_next_sweep(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	CLEANUP(timeline_close_ptr) struct timeline *stale = NULL;
+
+	for (int i = 0; i < 4; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, NULL);
+	stale = open_own(f);
+	fixture_forget(t, 1, 2); /* durable, but no file is gone yet */
+	assert_int_equal(count(t), 2);
+	assert_int_equal(count_files(f), 5);
+	/* Whoever has not looked since cannot begin to use one. */
+	assert_int_equal(timeline_hold(stale, 2), -ENOENT);
+	timeline_close(t);
+
+	t = open_own(f);
+	assert_int_equal(count(t), 2);
+	assert_int_equal(timeline_sweep_forgotten(t), 0);
+	assert_int_equal(count_files(f), 3);
+	assert_int_equal(count(t), 2);
+	timeline_close(t);
+	fixture_lose_index(f);
+	t = open_own(f);
+	assert_int_equal(count(t), 2);
+	assert_int_equal(fixture_lines, 0);
+	timeline_close(t);
+}
+
+static void test_a_gap_beside_a_forgotten_one_is_still_an_alarm(void **state)
+{
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	const uint64_t seqs[] = { 2 };
+	struct forget_result result;
+	struct snapshot_info info[4];
+
+	for (int i = 0; i < 4; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, &info[i]);
+	assert_int_equal(timeline_forget(t, seqs, 1, &result), 0);
+	unlink_record(f, &info[2]);
+	assert_int_equal(timeline_refresh(t), 1);
+	assert_int_equal(fixture_alarms, 1);
+	timeline_close(t);
+	fixture_lose_index(f);
+	fixture_alarms = 0;
+	t = open_own(f);
+	assert_int_equal(fixture_alarms, 1);
+	timeline_close(t);
+}
+
+static void test_a_long_timeline_is_thinned_in_several_goes(void **state)
+{
+	enum { N = 400 }; /* more than are forgotten in one go */
+	struct fixture *f = *state;
+	struct timeline *t = open_own(f);
+	static uint64_t seqs[N];
+	struct forget_result result;
+	size_t n = 0;
+
+	for (int i = 0; i < N; i++)
+		fixture_append(t, T0 + i * S, NULL, NULL, NULL);
+	for (uint64_t seq = 1; seq < N; seq++)
+		if (seq % 3)
+			seqs[n++] = seq;
+	assert_int_equal(timeline_forget(t, seqs, n, &result), 0);
+	assert_int_equal(result.forgotten, n);
+	assert_int_equal(count(t), N - n);
+	timeline_close(t);
+	fixture_lose_index(f);
+	t = open_own(f);
+	assert_int_equal(count(t), N - n);
+	n = 0;
+	for (uint64_t seq = 3; seq < N; seq += 3)
+		seqs[n++] = seq;
+	assert_int_equal(timeline_forget(t, seqs, n, &result), 0);
+	assert_int_equal(count(t), 1);
+	assert_int_equal(count_files(f), 2);
+	timeline_close(t);
+	t = open_own(f);
+	assert_int_equal(count(t), 1);
+	assert_int_equal(fixture_lines, 0);
+	timeline_close(t);
+}
+
+static void test_another_hosts_snapshots_are_not_forgotten_here(void **state)
+{
+	struct fixture *f = *state;
+	const struct host_id other = { { 1, 2, 3 } };
+	CLEANUP(timeline_close_ptr) struct timeline *t = NULL;
+	const uint64_t seqs[] = { 1 };
+	struct forget_result result;
+
+	assert_int_equal(timeline_open(f->store, &other, &t), 0);
+	fixture_append(t, T0, NULL, NULL, NULL);
+	fixture_append(t, T0, NULL, NULL, NULL);
+	assert_int_equal(timeline_forget(t, seqs, 1, &result), -EPERM);
+	assert_int_equal(count(t), 2);
+}
+
 static void test_the_only_other_host_is_shown_when_this_one_has_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -319,6 +535,14 @@ int main(void)
 		EACH(test_a_forgotten_gap_is_no_alarm),
 		EACH(test_a_damaged_record_is_named_once_and_costs_only_itself),
 		EACH(test_a_held_record_cannot_be_locked_exclusively),
+		EACH(test_forgetting_takes_records_away_for_good_and_raises_no_alarm),
+		EACH(test_the_newest_and_unknown_ones_are_left_out),
+		EACH(test_a_later_forget_record_replaces_the_earlier_ones),
+		EACH(test_what_somebody_holds_stays_until_it_is_let_go),
+		EACH(test_a_forget_that_was_killed_is_finished_by_the_next_sweep),
+		EACH(test_a_gap_beside_a_forgotten_one_is_still_an_alarm),
+		EACH(test_a_long_timeline_is_thinned_in_several_goes),
+		EACH(test_another_hosts_snapshots_are_not_forgotten_here),
 		EACH(test_the_only_other_host_is_shown_when_this_one_has_nothing),
 	};
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream_capture: sources that are no place on disk but a program's output,
+ * captured as one regular file (SOURCE_STREAM).
+ *
+ * Threads: the capture's own.
+ */
+#ifndef SNAPSHOTS_STREAM_CAPTURE_H
+#define SNAPSHOTS_STREAM_CAPTURE_H
+
+#include "snapshots/commit.h"
+#include "snapshots/graft.h"
+
+/**
+ * May the stream of s->asked have this path? Returns 0; -EINVAL (logged) when
+ * something else has it, or would lie below it.
+ */
+int stream_capture_admit(const struct captured_source *s);
+/**
+ * Read the stream to its end, once whatever the number of attempts, and ask
+ * whether it ended well. Its entry is left in s->entry. Returns 0; -EAGAIN when
+ * an attempt after the first can no longer rely on what was stored; -errno.
+ */
+int stream_capture_run(struct capture *c, struct captured_source *s);
+/** Free what earlier attempts read. */
+void stream_capture_forget(struct capture *c);
+
+/**
+ * Streams of the head that were not captured, but lay in what was replaced or
+ * dropped: put them into the new root again. `root` is the new root, encoded.
+ */
+int stream_capture_carry(struct capture *c, const struct captured_set *set,
+			 const struct record *head, struct graft *g, struct byte_buf *root);
+
+/** Absolute, canonical as text, and not "/". */
+bool stream_path_valid(const char *path);
+
+#endif
