@@ -10,12 +10,15 @@
 #include <string.h>
 
 #define STATUS_NAME "status.json"
+#define METRICS_NAME "metrics"
 #define BUCKETS 64u
 
 struct frozen {
 	struct frozen *next;
 	uint64_t node;
 	uint64_t n_lookups;
+	uint64_t ino;
+	mode_t mode;
 	int64_t time_ns;
 	char *text;
 	size_t n;
@@ -23,8 +26,11 @@ struct frozen {
 
 struct control_files {
 	char *(*status_json)(void *context);
+	char *(*metrics)(void *context);
+	char *(*make_banner)(void *context);
 	void *context;
-	struct lock lock; /* counter and buckets */
+	struct lock lock; /* all below */
+	char *banner;     /* NULL: none */
 	uint64_t counter;
 	struct frozen *buckets[BUCKETS];
 };
@@ -43,6 +49,13 @@ int control_files_new(struct view *v, char *(*status_json)(void *context), void 
 	c->context = context;
 	*ret_files = c;
 	return 0;
+}
+
+void control_files_texts(struct control_files *c, char *(*metrics)(void *context),
+			 char *(*banner)(void *context))
+{
+	c->metrics = metrics;
+	c->make_banner = banner;
 }
 
 static void frozen_free(struct frozen *f)
@@ -65,6 +78,7 @@ void control_files_free(struct control_files *c)
 			frozen_free(f);
 		}
 	}
+	free(c->banner);
 	lock_done(&c->lock);
 	free(c);
 }
@@ -74,9 +88,9 @@ static uint64_t folder_ino(const struct view *v)
 	return view_ino_of_name(v, NODE_ROOT, ".yore", 5);
 }
 
-static uint64_t status_ino(const struct view *v)
+static uint64_t file_ino(const struct view *v, const char *name)
 {
-	return view_ino_of_name(v, folder_ino(v), STATUS_NAME, strlen(STATUS_NAME));
+	return view_ino_of_name(v, folder_ino(v), name, strlen(name));
 }
 
 void control_files_folder(const struct view *v, struct node_info *ret_info)
@@ -86,8 +100,8 @@ void control_files_folder(const struct view *v, struct node_info *ret_info)
 		.entry_timeout = TIMEOUT_ENDLESS,
 		.attr_timeout = TIMEOUT_ENDLESS,
 	};
-	view_stat_own(v, S_IFDIR | 0700, folder_ino(v), 0,
-		      atomic_load_explicit(&v->changed_ns, memory_order_relaxed), &ret_info->st);
+	view_stat_own(v, S_IFDIR | 0700, folder_ino(v), 0, view_changed_ns(v->shown),
+		      &ret_info->st);
 }
 
 static struct frozen **find(struct control_files *c, uint64_t node)
@@ -115,28 +129,26 @@ static void describe(const struct view *v, const struct frozen *f, struct node_i
 		.node = f->node,
 		.attr_timeout = TIMEOUT_ENDLESS,
 	};
-	view_stat_own(v, S_IFREG | 0400, status_ino(v), f->n, f->time_ns, &ret_info->st);
+	view_stat_own(v, S_IFREG | f->mode, f->ino, f->n, f->time_ns, &ret_info->st);
 }
 
-int control_files_lookup(struct view *v, const char *name, struct node_info *ret_info)
+/* Make a node of a text (taken). */
+static int freeze(struct view *v, char *text, mode_t mode, uint64_t ino, struct node_info *ret_info)
 {
 	struct control_files *c = v->control;
-	struct frozen *f, **link;
+	struct frozen *f = calloc(1, sizeof(*f)), **link;
 
-	if (strcmp(name, STATUS_NAME) != 0)
-		return -ENOENT;
-	f = calloc(1, sizeof(*f));
-	if (!f)
-		return -ENOMEM;
-	/* Without the lock: the program may take its own ones. */
-	f->text = c->status_json ? c->status_json(c->context) : default_status(v);
-	if (!f->text) {
-		frozen_free(f);
+	if (!f || !text) {
+		free(text);
+		free(f);
 		return -ENOMEM;
 	}
-	f->n = strlen(f->text);
-	f->n_lookups = 1;
-	f->time_ns = clock_now_ns();
+	*f = (struct frozen){ .text = text,
+			      .n = strlen(text),
+			      .n_lookups = 1,
+			      .ino = ino,
+			      .mode = mode,
+			      .time_ns = clock_now_ns() };
 
 	LOCK_SCOPE(&c->lock);
 	f->node = node_of_control_file(++c->counter);
@@ -145,6 +157,21 @@ int control_files_lookup(struct view *v, const char *name, struct node_info *ret
 	*link = f;
 	describe(v, f, ret_info);
 	return 0;
+}
+
+int control_files_lookup(struct view *v, const char *name, struct node_info *ret_info)
+{
+	struct control_files *c = v->control;
+	char *text;
+
+	/* Without the lock: the program may take its own ones. */
+	if (strcmp(name, STATUS_NAME) == 0)
+		text = c->status_json ? c->status_json(c->context) : default_status(v);
+	else if (strcmp(name, METRICS_NAME) == 0 && c->metrics)
+		text = c->metrics(c->context);
+	else
+		return -ENOENT;
+	return freeze(v, text, 0400, file_ino(v, name), ret_info);
 }
 
 int control_files_stat(struct view *v, uint64_t node, struct node_info *ret_info)
@@ -169,10 +196,12 @@ void control_files_list(struct view *v, uint64_t cookie, struct dir_sink *sink)
 	} entries[] = {
 		{ ".", S_IFDIR, folder_ino(v) },
 		{ "..", S_IFDIR, NODE_ROOT },
-		{ STATUS_NAME, S_IFREG, status_ino(v) },
+		{ STATUS_NAME, S_IFREG, file_ino(v, STATUS_NAME) },
+		{ METRICS_NAME, S_IFREG, file_ino(v, METRICS_NAME) },
 	};
+	const uint64_t n = sizeof(entries) / sizeof(*entries) - !v->control->metrics;
 
-	for (uint64_t i = cookie; i < sizeof(entries) / sizeof(*entries); i++) {
+	for (uint64_t i = cookie; i < n; i++) {
 		if (!sink->fits(sink, entries[i].name))
 			return;
 		info.st.st_mode = entries[i].mode;
@@ -219,4 +248,53 @@ static struct frozen *drop_lookups(struct control_files *c, uint64_t node, uint6
 void control_files_forget(struct view *v, uint64_t node, uint64_t n)
 {
 	frozen_free(drop_lookups(v->control, node, n));
+}
+
+/* ---- the banner ---- */
+
+bool control_files_refresh_banner(struct control_files *c)
+{
+	CLEANUP(free_ptr) char *text = c->make_banner ? c->make_banner(c->context) : NULL;
+	char *old;
+	bool changed;
+	LOCK_SCOPE(&c->lock);
+
+	old = c->banner;
+	changed = !old != !text;
+	c->banner = text;
+	/* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): freed at the end */
+	text = old;
+	return changed;
+}
+
+bool control_files_has_banner(struct control_files *c)
+{
+	LOCK_SCOPE(&c->lock);
+
+	return c->banner;
+}
+
+/* A copy. Returns 0, -ENOENT or -ENOMEM. */
+static int banner_text(struct control_files *c, char **ret_text)
+{
+	LOCK_SCOPE(&c->lock);
+
+	if (!c->banner)
+		return -ENOENT;
+	*ret_text = strdup(c->banner);
+	return *ret_text ? 0 : -ENOMEM;
+}
+
+int control_files_banner(struct view *v, struct node_info *ret_info)
+{
+	char *text = NULL;
+	int r = banner_text(v->control, &text);
+
+	/* Everybody may read it: it is about everybody's files. */
+	return r < 0 ? r : freeze(v, text, 0444, control_files_banner_ino(v), ret_info);
+}
+
+uint64_t control_files_banner_ino(const struct view *v)
+{
+	return view_ino_of_name(v, NODE_ROOT, BANNER_NAME, strlen(BANNER_NAME));
 }

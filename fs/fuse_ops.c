@@ -3,7 +3,9 @@
 
 #include "fs/control_files.h"
 #include "fs/view_file.h"
+#include "fs/view_hosts.h"
 #include "fs/view_root.h"
+#include "fs/view_spots.h"
 #include "fs/view_tree.h"
 #include "store/base/log.h"
 
@@ -36,7 +38,8 @@ int fuse_ops_init(struct fuse_ops *ops, struct view *view, bool allow_other,
 
 void fuse_ops_done(struct fuse_ops *ops)
 {
-	/* Its threads are gone, and their buffers with them; but the main one lives on. */
+	/* Its threads are gone, and their buffers with them; but the main one lives
+	 * on. */
 	free(pthread_getspecific(ops->buffers));
 	(void)pthread_key_delete(ops->buffers);
 }
@@ -126,6 +129,9 @@ static void forget(struct view *v, uint64_t node, uint64_t n)
 	case NODE_TREE:
 		node_table_forget(v->nodes, node, n);
 		return;
+	case NODE_SPOT:
+		spot_table_forget(v->spots, node, n);
+		return;
 	case NODE_CONTROL_FILE:
 		control_files_forget(v, node, n);
 		return;
@@ -134,14 +140,32 @@ static void forget(struct view *v, uint64_t node, uint64_t n)
 	}
 }
 
+/* A folder that is always there. */
+static int lookup_fixed(struct view *v, uint64_t parent, const char *name,
+			struct node_info *ret_info)
+{
+	if (parent == NODE_CONTROL)
+		return control_files_lookup(v, name, ret_info);
+	if (parent == NODE_HOSTS)
+		return view_hosts_lookup(v, name, ret_info);
+	switch (node_folder(parent)) {
+	case FOLDER_ROOT:
+	case FOLDER_SNAPSHOTS:
+		return view_root_lookup(v, parent, name, ret_info);
+	case FOLDER_NONE:
+		return -ESTALE;
+	default:
+		return view_spot_lookup(v, parent, name, ret_info);
+	}
+}
+
 static int lookup(struct view *v, uint64_t parent, const char *name, struct node_info *ret_info)
 {
-	switch (parent) {
-	case NODE_ROOT:
-	case NODE_SNAPSHOTS:
-		return view_root_lookup(v, parent, name, ret_info);
-	case NODE_CONTROL:
-		return control_files_lookup(v, name, ret_info);
+	switch (node_kind(parent)) {
+	case NODE_FIXED:
+		return lookup_fixed(v, parent, name, ret_info);
+	case NODE_SPOT:
+		return view_spot_lookup(v, parent, name, ret_info);
 	default:
 		return view_tree_lookup(v, parent, name, ret_info);
 	}
@@ -186,6 +210,8 @@ static int stat_node(struct view *v, uint64_t node, struct node_info *ret_info)
 	switch (node_kind(node)) {
 	case NODE_TREE:
 		return view_tree_stat(v, node, ret_info);
+	case NODE_SPOT:
+		return view_spot_stat(v, node, ret_info);
 	case NODE_LATEST:
 		return view_root_latest_stat(v, node, ret_info);
 	case NODE_CONTROL_FILE:
@@ -193,10 +219,12 @@ static int stat_node(struct view *v, uint64_t node, struct node_info *ret_info)
 	default:
 		break;
 	}
-	if (node != NODE_ROOT && node != NODE_SNAPSHOTS && node != NODE_CONTROL)
-		return -ESTALE;
 	if (node == NODE_CONTROL)
 		control_files_folder(v, ret_info);
+	else if (node == NODE_HOSTS)
+		view_hosts_stat(v, ret_info);
+	else if (node_folder(node) == FOLDER_NONE || !view_host(v, node_host(node)))
+		return -ESTALE;
 	else
 		view_root_stat(v, node, ret_info);
 	return 0;
@@ -372,15 +400,32 @@ static void forget_listed(struct view *v, const struct list_buffer *b)
 	}
 }
 
-static int list(struct view *v, uint64_t node, uint64_t cookie, struct dir_sink *sink)
+static int list_fixed(struct view *v, uint64_t node, uint64_t cookie, struct dir_sink *sink)
 {
-	switch (node) {
-	case NODE_ROOT:
-	case NODE_SNAPSHOTS:
-		return view_root_list(v, node, cookie, sink);
-	case NODE_CONTROL:
+	if (node == NODE_HOSTS)
+		return view_hosts_list(v, cookie, sink);
+	if (node == NODE_CONTROL) {
 		control_files_list(v, cookie, sink);
 		return 0;
+	}
+	switch (node_folder(node)) {
+	case FOLDER_ROOT:
+	case FOLDER_SNAPSHOTS:
+		return view_root_list(v, node, cookie, sink);
+	case FOLDER_NONE:
+		return -ESTALE;
+	default:
+		return view_spot_list(v, node, cookie, sink);
+	}
+}
+
+static int list(struct view *v, uint64_t node, uint64_t cookie, struct dir_sink *sink)
+{
+	switch (node_kind(node)) {
+	case NODE_FIXED:
+		return list_fixed(v, node, cookie, sink);
+	case NODE_SPOT:
+		return view_spot_list(v, node, cookie, sink);
 	default:
 		return view_tree_list(v, node, cookie, sink);
 	}
@@ -403,7 +448,8 @@ static void reply_list(fuse_req_t req, fuse_ino_t node, size_t n, off_t cookie, 
 		return;
 	}
 	r = list(ops->view, node, (uint64_t)cookie, &b.sink);
-	/* What was listed before a fault is listed; the fault comes with the next request. */
+	/* What was listed before a fault is listed; the fault comes with the next
+	 * request. */
 	if (r < 0 && b.n == 0) {
 		reply_error(req, r);
 		return;
@@ -446,7 +492,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_
 	int r;
 
 	count(&ops->xattrs);
-	if (node_kind(node) == NODE_TREE)
+	if (node_kind(node) == NODE_TREE || node_kind(node) == NODE_SPOT)
 		r = view_tree_xattr(ops->view, node, name, &value);
 	else
 		r = strcmp(name, "security.selinux") == 0 ? -EOPNOTSUPP : -ENODATA;
@@ -463,7 +509,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t room)
 	int r = 0;
 
 	count(&ops->xattrs);
-	if (node_kind(node) == NODE_TREE)
+	if (node_kind(node) == NODE_TREE || node_kind(node) == NODE_SPOT)
 		r = view_tree_xattr_names(ops->view, node, &names);
 	if (r < 0)
 		reply_error(req, r);
@@ -501,7 +547,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		want |= FUSE_CAP_POSIX_ACL;
 	if (ops->allow_other && !(conn->capable & FUSE_CAP_POSIX_ACL))
 		log_warning("mount: this kernel does not enforce ACLs on FUSE; modes alone decide");
-	/* Nothing else that libfuse would want by itself: replies come from memory. */
+	/* Nothing else that libfuse would want by itself: replies come from memory.
+	 */
 	conn->want = want & conn->capable;
 	atomic_store(&ops->can_expire, (conn->want & FUSE_CAP_EXPIRE_ONLY) != 0);
 	if (ops->read_ahead_bytes < conn->max_readahead)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/mount.h"
 
+#include "fs/control_files.h"
 #include "fs/fuse_ops.h"
 #include "fs/mount_point.h"
 #include "fs/notifier.h"
@@ -58,7 +59,8 @@ static int mount_option_string(const struct mount *m, bool allow_other, char **r
 		return -ENOMEM;
 	}
 	r = fuse_opt_add_opt(&options, "ro,nosuid,nodev,subtype=yore");
-	/* Without others there are no rights to check: its one user reads everything. */
+	/* Without others there are no rights to check: its one user reads everything.
+	 */
 	if (r == 0 && allow_other)
 		r = fuse_opt_add_opt(&options, "allow_other,default_permissions");
 	if (r == 0)
@@ -148,7 +150,10 @@ int mount_new(struct timeline *t, struct chunk_cache *cache, const struct mount_
 	r = view_new(t, cache, options->status_json, options->context, &m->view);
 	if (r < 0)
 		return r;
+	control_files_texts(m->view->control, options->metrics, options->banner);
 	m->view->allow_other = options->allow_other;
+	m->view->snapshot_xattr = options->snapshot_xattr;
+	m->view->snapshot_xattr_context = options->snapshot_xattr_context;
 	r = fuse_ops_init(&m->ops, m->view, options->allow_other, options->read_ahead_bytes);
 	if (r < 0)
 		return r;

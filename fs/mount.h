@@ -20,10 +20,21 @@ struct mount_options {
 	bool allow_other;        /* all users, as modes and ACLs say */
 	size_t read_ahead_bytes; /* 0: 1 MiB */
 	unsigned int threads;    /* 0: by number of processors, at least 4 */
-	/* Written to .yore/status.json at each look-up; the callee allocates, the mount frees. May
-	 * be NULL. */
+	/* Written to .yore/status.json at each look-up; the callee allocates, the
+	 * mount frees. May be NULL. */
 	char *(*status_json)(void *context);
-	/* Called once when the mount answers (INIT is done and the root can be read). May be NULL.
+	/* The same for .yore/metrics. May be NULL. */
+	char *(*metrics)(void *context);
+	/* Text of a file in the root that says that protection has stopped, or NULL while it has
+	 * not; asked every 10 s. May be NULL. */
+	char *(*banner)(void *context);
+	/* What user.yore.NAME of a snapshot's root says beyond what fs/ knows; the
+	 * callee allocates, the mount frees; NULL: no such attribute. Any thread. May
+	 * be NULL. Its context is its own: set before mount_new(). */
+	char *(*snapshot_xattr)(void *context, const struct snapshot_info *info, const char *name);
+	void *snapshot_xattr_context;
+	/* Called once when the mount answers (INIT is done and the root can be read).
+	 * May be NULL.
 	 */
 	void (*ready)(void *context);
 	void *context;
@@ -39,7 +50,8 @@ struct mount;
  */
 int mount_new(struct timeline *t, struct chunk_cache *cache, const struct mount_options *options,
 	      struct mount **ret_mount);
-/** Serve until unmounted or stopped. Returns 0 or -errno. Also watches the timeline and the day. */
+/** Serve until unmounted or stopped. Returns 0 or -errno. Also watches the
+ * timeline and the day. */
 int mount_run(struct mount *m);
 /** Ask mount_run() to end. Async-signal-safe. */
 void mount_stop(struct mount *m);

@@ -16,13 +16,13 @@
 struct dir_node {
 	uint32_t slot;
 	uint32_t parent;    /* 0: a root */
-	uint32_t index;     /* in the parent; of a root: its key's hash */
+	uint32_t index;     /* in the parent; of a root: hash of key and name */
 	uint32_t canonical; /* itself, or the node that this alias stands for */
 	uint32_t generation;
 	uint32_t next;      /* in its bucket; among the dead, while they are taken apart */
 	uint64_t n_lookups; /* the kernel's, of the directory itself */
 	uint64_t n_refs;    /* child nodes, alias nodes, look-ups of files */
-	uint64_t seq;
+	uint64_t key;       /* of the snapshot */
 	uint64_t ino;
 	struct chunk_id tree;
 	struct open_snapshot *snapshot; /* a canonical root's */
@@ -92,10 +92,10 @@ static uint32_t *bucket_of(const struct node_table *t, uint32_t parent, uint32_t
 	return &t->buckets[mix((uint64_t)parent << 32 | index) & (t->n_buckets - 1)];
 }
 
-/* Roots have no place in a directory: their key stands in for the index. */
-static uint32_t root_key(uint64_t seq, const char *name)
+/* Roots have no place in a directory: a hash stands in for the index. */
+static uint32_t root_index(uint64_t key, const char *name)
 {
-	uint64_t h = mix(seq + 1);
+	uint64_t h = mix(key + 1);
 
 	for (const char *c = name; *c; c++)
 		h = mix(h ^ (uint8_t)*c);
@@ -116,15 +116,15 @@ static struct dir_node *find_child(const struct node_table *t, uint32_t parent, 
 	return slot ? t->slots[slot] : NULL;
 }
 
-static struct dir_node *find_root(const struct node_table *t, uint64_t seq, const char *name)
+static struct dir_node *find_root(const struct node_table *t, uint64_t key, const char *name)
 {
-	uint32_t key = root_key(seq, name);
-	uint32_t slot = *bucket_of(t, 0, key);
+	uint32_t index = root_index(key, name);
+	uint32_t slot = *bucket_of(t, 0, index);
 
 	for (; slot; slot = t->slots[slot]->next) {
 		struct dir_node *n = t->slots[slot];
 
-		if (n->parent == 0 && n->index == key && n->seq == seq && !strcmp(n->name, name))
+		if (n->parent == 0 && n->index == index && n->key == key && !strcmp(n->name, name))
 			return n;
 	}
 	return NULL;
@@ -191,7 +191,7 @@ static void grow_buckets(struct node_table *t)
 	}
 }
 
-/* Make a node and enter it. `like` gives parent, index, seq, ino and tree. */
+/* Make a node and enter it. `like` gives parent, index, key, ino and tree. */
 static int add_node(struct node_table *t, const struct dir_node *like, const char *name,
 		    struct dir_node **ret_node)
 {
@@ -300,7 +300,7 @@ int node_table_view(struct node_table *t, uint32_t slot, struct dir_view *ret_vi
 		.slot = slot,
 		.canonical = n->canonical,
 		.canonical_generation = t->slots[n->canonical]->generation,
-		.seq = n->seq,
+		.key = n->key,
 		.ino = n->ino,
 		.parent_ino = parent->ino,
 		.tree = n->tree,
@@ -317,7 +317,7 @@ int node_table_place(struct node_table *t, uint64_t node, struct entry_place *re
 	n = at(t, node_slot(node));
 	if (!n)
 		return -ESTALE;
-	place.seq = n->seq;
+	place.key = n->key;
 	if (node_is_directory(node) && n->parent == 0) {
 		place.snapshot = open_snapshot_ref(t->slots[n->canonical]->snapshot);
 	} else {
@@ -330,12 +330,12 @@ int node_table_place(struct node_table *t, uint64_t node, struct entry_place *re
 	return 0;
 }
 
-struct open_snapshot *node_table_snapshot(struct node_table *t, uint64_t seq)
+struct open_snapshot *node_table_snapshot(struct node_table *t, uint64_t key)
 {
 	const struct dir_node *n;
 	LOCK_SCOPE(&t->lock);
 
-	n = find_root(t, seq, "");
+	n = find_root(t, key, "");
 	return n ? open_snapshot_ref(n->snapshot) : NULL;
 }
 
@@ -355,23 +355,23 @@ static void point_at(struct dir_node *alias, struct dir_node *canonical)
 int node_table_enter_root(struct node_table *t, const char *alias, struct open_snapshot *snapshot,
 			  const struct chunk_id *tree, uint64_t ino, struct node_handle *ret_handle)
 {
-	struct dir_node like = { .seq = open_snapshot_seq(snapshot), .ino = ino, .tree = *tree };
+	struct dir_node like = { .key = open_snapshot_key(snapshot), .ino = ino, .tree = *tree };
 	struct dir_node *canonical, *n;
 	int r;
 	LOCK_SCOPE(&t->lock);
 
 	assert(!alias || alias[0]);
-	canonical = find_root(t, like.seq, "");
+	canonical = find_root(t, like.key, "");
 	if (!canonical) {
-		like.index = root_key(like.seq, "");
+		like.index = root_index(like.key, "");
 		r = add_node(t, &like, "", &canonical);
 		if (r < 0)
 			return r;
 		canonical->snapshot = open_snapshot_ref(snapshot);
 	}
-	n = alias ? find_root(t, like.seq, alias) : canonical;
+	n = alias ? find_root(t, like.key, alias) : canonical;
 	if (!n) {
-		like.index = root_key(like.seq, alias);
+		like.index = root_index(like.key, alias);
 		r = add_node(t, &like, alias, &n);
 		if (r < 0) {
 			struct open_snapshot *unused = NULL;
@@ -425,7 +425,7 @@ int node_table_enter_child(struct node_table *t, uint32_t parent, uint32_t index
 	}
 	if (bottomless(t, above, tree))
 		return -ELOOP;
-	like.seq = above->seq;
+	like.key = above->key;
 	like.parent = above->canonical;
 	canonical = find_child(t, like.parent, index);
 	if (!canonical) {
@@ -486,12 +486,12 @@ void node_table_forget(struct node_table *t, uint64_t node, uint64_t n)
 }
 
 /* Is this a root of the snapshot? */
-static bool is_root_of(const struct dir_node *n, uint64_t seq)
+static bool is_root_of(const struct dir_node *n, uint64_t key)
 {
-	return n && n->parent == 0 && n->seq == seq;
+	return n && n->parent == 0 && n->key == key;
 }
 
-int node_table_root_names(struct node_table *t, uint64_t seq, char **ret_names)
+int node_table_root_names(struct node_table *t, uint64_t key, char **ret_names)
 {
 	size_t bytes = 1, end = 0;
 	int n_names = 0;
@@ -499,16 +499,16 @@ int node_table_root_names(struct node_table *t, uint64_t seq, char **ret_names)
 	LOCK_SCOPE(&t->lock);
 
 	*ret_names = NULL;
-	if (!find_root(t, seq, ""))
+	if (!find_root(t, key, ""))
 		return 0;
 	for (uint32_t i = 1; i < t->n_slots; i++)
-		if (is_root_of(t->slots[i], seq))
+		if (is_root_of(t->slots[i], key))
 			bytes += strlen(t->slots[i]->name) + 1;
 	names = malloc(bytes);
 	if (!names)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < t->n_slots; i++) {
-		if (!is_root_of(t->slots[i], seq))
+		if (!is_root_of(t->slots[i], key))
 			continue;
 		n_names++;
 		end = (size_t)(stpcpy(names + end, t->slots[i]->name) - names) + 1;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/notifier.h"
 
+#include "fs/spot_table.h"
+#include "fs/view_hosts.h"
+#include "fs/control_files.h"
 #include "fs/view_root.h"
 #include "snapshots/moment.h"
 #include "store/base/log.h"
@@ -21,7 +24,7 @@
 
 #define NS_PER_MS 1000000
 #define POLL_MS 2000          /* without inotify */
-#define WATCHED_POLL_MS 60000 /* with it: for clocks that jump */
+#define WATCHED_POLL_MS 10000 /* with it: for clocks that jump, and the banner */
 #define READERS_SECONDS 60
 #define KICK_MS 20
 #define JOIN_SECONDS 3
@@ -40,7 +43,8 @@ struct notifier {
 	bool watches_host;
 	int64_t wanted_ns; /* mtime of what was answered last */
 	time_t readers_at; /* monotonic: when dead readers were last cleared */
-	uint64_t version;  /* of the view, when the kernel was last told */
+	uint64_t version;  /* of the host that is shown, when the kernel was last told */
+	uint64_t others;   /* of all other hosts together */
 	char day[16];
 	uint32_t *days; /* what the kernel may know of listed days */
 	size_t n_days;
@@ -57,7 +61,8 @@ static void tell_name(const struct notifier *n, const char *name)
 {
 	struct fuse_session *session = n->options.session;
 
-	/* Expired, a name keeps its node if it still means that: whoever is in there stays. */
+	/* Expired, a name keeps its node if it still means that: whoever is in there
+	 * stays. */
 	if (atomic_load(&n->options.ops->can_expire))
 		(void)fuse_lowlevel_notify_expire_entry(session, NODE_ROOT, name, strlen(name),
 							FUSE_LL_EXPIRE_ONLY);
@@ -73,6 +78,46 @@ static void tell_days(const struct notifier *n)
 		tell_name(n, view_root_day_name(n->days[i], name));
 }
 
+/* What a folder lists is another thing now. */
+static void tell_folder(const struct notifier *n, uint64_t node)
+{
+	(void)fuse_lowlevel_notify_inval_inode(n->options.session, node, 0, 0);
+}
+
+/* The folders that are put together from a host's snapshots. */
+static void tell_views(const struct notifier *n, uint32_t host)
+{
+	CLEANUP(free_ptr) uint64_t *nodes = NULL;
+	size_t count;
+
+	for (int folder = FOLDER_SNAPSHOTS; folder < FOLDER_DIFF; folder++)
+		tell_folder(n, node_of_folder(host, (enum host_folder)folder));
+	if (spot_table_nodes(n->view->spots, host, &nodes, &count) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		tell_folder(n, nodes[i]);
+}
+
+/* Snapshots that other hosts put into the repository. */
+static void look_at_others(struct notifier *n)
+{
+	struct view_host *h;
+	uint64_t sum = 0;
+
+	for (uint32_t i = HOST_SHOWN + 1; (h = view_host(n->view, i)); i++) {
+		view_refresh(h);
+		sum += atomic_load(&h->version);
+	}
+	if (sum == n->others)
+		return;
+	n->others = sum;
+	tell_folder(n, NODE_HOSTS);
+	for (uint32_t i = HOST_SHOWN + 1; view_host(n->view, i); i++) {
+		tell_folder(n, node_of_folder(i, FOLDER_ROOT));
+		tell_views(n, i);
+	}
+}
+
 static void tell(struct notifier *n)
 {
 	static const char *const names[] = { "latest", "@latest", "@today", "@yesterday" };
@@ -80,7 +125,7 @@ static void tell(struct notifier *n)
 	size_t n_days;
 
 	tell_days(n); /* as they were: some may be gone */
-	if (view_root_days(n->view, &days, &n_days) >= 0) {
+	if (view_root_days(n->view->shown, &days, &n_days) >= 0) {
 		free(n->days);
 		n->days = days;
 		n->n_days = n_days;
@@ -88,8 +133,8 @@ static void tell(struct notifier *n)
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		tell_name(n, names[i]);
-	(void)fuse_lowlevel_notify_inval_inode(n->options.session, NODE_ROOT, 0, 0);
-	(void)fuse_lowlevel_notify_inval_inode(n->options.session, NODE_SNAPSHOTS, 0, 0);
+	tell_folder(n, NODE_ROOT);
+	tell_views(n, HOST_SHOWN);
 }
 
 static void look(struct notifier *n)
@@ -100,10 +145,11 @@ static void look(struct notifier *n)
 	moment_day(clock_now_ns(), today);
 	if (strcmp(today, n->day) != 0) {
 		memcpy(n->day, today, sizeof(today));
-		view_changed(n->view);
+		view_changed(n->view->shown);
 	}
-	view_refresh(n->view);
-	version = atomic_load(&n->view->version);
+	look_at_others(n);
+	view_refresh(n->view->shown);
+	version = atomic_load(&n->view->shown->version);
 	if (version == n->version)
 		return;
 	n->version = version;
@@ -115,13 +161,15 @@ static void look(struct notifier *n)
 /* What to do with a name under which the kernel reaches a wanted snapshot. */
 typedef void name_action(const struct notifier *n, uint64_t parent, const char *name);
 
-/* Unused names below it leave the kernel's memory, and with them their nodes. Used ones stay. */
+/* Unused names below it leave the kernel's memory, and with them their nodes.
+ * Used ones stay. */
 static void drop_name(const struct notifier *n, uint64_t parent, const char *name)
 {
 	(void)fuse_lowlevel_notify_inval_entry(n->options.session, parent, name, strlen(name));
 }
 
-/* Whoever works in there is on a branch cut off: looked up again, it grows back where it was. */
+/* Whoever works in there is on a branch cut off: looked up again, it grows back
+ * where it was. */
 static void look_up(const struct notifier *n, uint64_t parent, const char *name)
 {
 	char path[PATH_MAX];
@@ -162,6 +210,15 @@ static bool each_wanted(const struct notifier *n, const uint64_t *seqs, size_t n
 	return known;
 }
 
+/* Below these any snapshot may be in use. */
+static void each_view(const struct notifier *n, name_action *act)
+{
+	static const char *const names[] = { ".versions", ".deleted", ".diff" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		act(n, NODE_ROOT, names[i]);
+}
+
 static void let_go(struct notifier *n)
 {
 	struct io *io = store_io(timeline_store(n->view->timeline));
@@ -175,13 +232,15 @@ static void let_go(struct notifier *n)
 	n->wanted_ns = st.mtime_ns;
 	if (!each_wanted(n, seqs, n_seqs, drop_name))
 		return;
+	each_view(n, drop_name);
 	for (int i = 0; i < LET_GO_STEPS && each_wanted(n, seqs, n_seqs, NULL); i++)
 		(void)poll(NULL, 0, LET_GO_STEP_MS);
 	(void)each_wanted(n, seqs, n_seqs, look_up);
+	each_view(n, look_up);
 }
 
-/* Otherwise dead readers hold pages of the index for ever, and open files the space of collected
- * packs. */
+/* Otherwise dead readers hold pages of the index for ever, and open files the
+ * space of collected packs. */
 static void keep_up(struct notifier *n)
 {
 	struct timespec now;
@@ -190,7 +249,16 @@ static void keep_up(struct notifier *n)
 	if (now.tv_sec - n->readers_at < READERS_SECONDS)
 		return;
 	n->readers_at = now.tv_sec;
+	tell_folder(n, NODE_HOSTS); /* hosts come without notice */
 	store_upkeep(timeline_store(n->view->timeline));
+}
+
+static void look_at_banner(const struct notifier *n)
+{
+	if (!control_files_refresh_banner(n->view->control))
+		return;
+	tell_name(n, BANNER_NAME);
+	(void)fuse_lowlevel_notify_inval_inode(n->options.session, NODE_ROOT, 0, 0);
 }
 
 /* ---- waiting ---- */
@@ -255,6 +323,7 @@ static void watch_until_stopped(struct notifier *n)
 		drain(n);
 		watch(n); /* before looking: what comes later wakes us */
 		look(n);
+		look_at_banner(n);
 		let_go(n);
 	}
 }
@@ -309,6 +378,7 @@ static void *notifier_main(void *argument)
 
 	(void)pthread_setname_np(pthread_self(), "yore-notifier");
 	announce(n);
+	look_at_banner(n);
 	watch_until_stopped(n);
 	end_loop(n);
 	return NULL;
@@ -377,12 +447,12 @@ int notifier_start(struct notifier *n)
 	(void)sigemptyset(&kick.sa_mask);
 	(void)sigaction(SIGRTMIN, &kick, NULL);
 	n->loop_thread = pthread_self();
-	n->version = atomic_load(&n->view->version);
+	n->version = atomic_load(&n->view->shown->version);
 	moment_day(clock_now_ns(), n->day);
 	n->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	watch(n);
 	watch_wanted(n);
-	view_refresh(n->view); /* what came before the watch */
+	view_refresh(n->view->shown); /* what came before the watch */
 
 	/* Signals are the program's: its handlers run on its own threads. */
 	(void)sigfillset(&all);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/open_snapshot.h"
 
+#include "fs/node_id.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -12,7 +13,7 @@
 
 struct open_snapshot {
 	atomic_uint n_references;
-	uint64_t seq;
+	uint64_t key;
 	enum consistency consistency;
 	struct io *io; /* NULL: nothing held */
 	int hold;
@@ -20,7 +21,7 @@ struct open_snapshot {
 	uint8_t root[];
 };
 
-int open_snapshot_from_root(uint64_t seq, const void *root, size_t n,
+int open_snapshot_from_root(uint64_t key, const void *root, size_t n,
 			    struct open_snapshot **ret_snapshot)
 {
 	struct open_snapshot *s;
@@ -32,7 +33,7 @@ int open_snapshot_from_root(uint64_t seq, const void *root, size_t n,
 	s = malloc(sizeof(*s) + n);
 	if (!s)
 		return -ENOMEM;
-	*s = (struct open_snapshot){ .seq = seq, .hold = -1, .root_n = n };
+	*s = (struct open_snapshot){ .key = key, .hold = -1, .root_n = n };
 	atomic_init(&s->n_references, 1);
 	memcpy(s->root, root, n);
 	*ret_snapshot = s;
@@ -50,7 +51,8 @@ static int check_root(const struct open_snapshot *s)
 	return r;
 }
 
-int open_snapshot_new(struct timeline *t, uint64_t seq, struct open_snapshot **ret_snapshot)
+int open_snapshot_new(struct timeline *t, uint32_t host, uint64_t seq,
+		      struct open_snapshot **ret_snapshot)
 {
 	CLEANUP(open_snapshot_unref_ptr) struct open_snapshot *s = NULL;
 	struct io *io = store_io(timeline_store(t));
@@ -63,7 +65,8 @@ int open_snapshot_new(struct timeline *t, uint64_t seq, struct open_snapshot **r
 		return hold;
 	r = timeline_read(t, seq, &record);
 	if (r >= 0)
-		r = open_snapshot_from_root(seq, record.root, record.root_n, &s);
+		r = open_snapshot_from_root(snapshot_key(host, seq), record.root, record.root_n,
+					    &s);
 	if (r < 0) {
 		io_close(io, hold);
 		return r;
@@ -95,9 +98,9 @@ void open_snapshot_unref(struct open_snapshot *s)
 	free(s);
 }
 
-uint64_t open_snapshot_seq(const struct open_snapshot *s)
+uint64_t open_snapshot_key(const struct open_snapshot *s)
 {
-	return s->seq;
+	return s->key;
 }
 
 enum consistency open_snapshot_consistency(const struct open_snapshot *s)

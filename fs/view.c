@@ -2,6 +2,10 @@
 #include "fs/view.h"
 
 #include "fs/control_files.h"
+#include "fs/name_batch.h"
+#include "fs/spot_table.h"
+#include "fs/trail_pool.h"
+#include "fs/view_hosts.h"
 #include "fs/view_root.h"
 
 #include <errno.h>
@@ -18,15 +22,15 @@ static const struct read_ahead_limits FILE_LIMITS = {
 	.min = MIB(1),
 	.max = MIB(4),
 };
-/* Entries: readers skip some (directories, links), and a bundle holds dozens. */
+/* Entries: readers skip some (directories, links), and a bundle holds dozens.
+ */
 static const struct read_ahead_limits SCAN_LIMITS = {
 	.slack = 64,
 	.min = 32,
 	.max = 256,
 };
 
-/* A number that another snapshot, or one less, changes. */
-static uint64_t timeline_state(struct timeline *t)
+uint64_t view_timeline_state(struct timeline *t)
 {
 	uint64_t count, seq = 0;
 	uint32_t suffix;
@@ -52,12 +56,8 @@ int view_new(struct timeline *t, struct chunk_cache *cache, char *(*status_json)
 	v->timeline = t;
 	v->cache = cache;
 	memcpy(v->ino_key, key_ring_get(keys, KEY_PLACEMENT), sizeof(v->ino_key));
-	v->host = *timeline_host(t);
 	v->uid = getuid();
 	v->gid = getgid();
-	atomic_init(&v->changed_ns, clock_now_ns());
-	atomic_init(&v->version, 1);
-	atomic_init(&v->state, timeline_state(t));
 
 	r = node_table_new(&v->nodes);
 	if (r >= 0)
@@ -67,7 +67,13 @@ int view_new(struct timeline *t, struct chunk_cache *cache, char *(*status_json)
 	if (r >= 0)
 		r = read_ahead_new(&SCAN_LIMITS, &v->scan_ahead);
 	if (r >= 0)
-		r = day_list_new(&v->days);
+		r = view_hosts_new(t, &v->hosts, &v->shown);
+	if (r >= 0)
+		r = spot_table_new(&v->spots);
+	if (r >= 0)
+		r = trail_pool_new(&v->trails);
+	if (r >= 0)
+		r = name_pool_new(&v->names);
 	if (r >= 0)
 		r = control_files_new(v, status_json, context, &v->control);
 	if (r < 0)
@@ -81,30 +87,33 @@ void view_free(struct view *v)
 	if (!v)
 		return;
 	control_files_free(v->control);
-	day_list_free(v->days);
+	name_pool_free(v->names);
+	trail_pool_free(v->trails);
+	spot_table_free(v->spots);
 	read_ahead_free(v->scan_ahead);
 	read_ahead_free(v->file_ahead);
 	reader_pool_free(v->readers);
 	node_table_free(v->nodes);
+	view_hosts_free(v->hosts);
 	crypto_wipe(v->ino_key, sizeof(v->ino_key));
 	free(v);
 }
 
-void view_changed(struct view *v)
+void view_changed(struct view_host *h)
 {
-	atomic_store_explicit(&v->changed_ns, clock_now_ns(), memory_order_relaxed);
-	day_list_forget(v->days);
-	(void)atomic_fetch_add(&v->version, 1);
+	atomic_store_explicit(&h->changed_ns, clock_now_ns(), memory_order_relaxed);
+	day_list_forget(h->days);
+	(void)atomic_fetch_add(&h->version, 1);
 }
 
-void view_refresh(struct view *v)
+void view_refresh(struct view_host *h)
 {
-	bool changed = timeline_refresh(v->timeline) > 0;
-	uint64_t state = timeline_state(v->timeline);
+	bool changed = timeline_refresh(h->timeline) > 0;
+	uint64_t state = view_timeline_state(h->timeline);
 
 	/* Whoever uses the same timeline object may have refreshed it already. */
-	if (atomic_exchange(&v->state, state) != state || changed)
-		view_changed(v);
+	if (atomic_exchange(&h->state, state) != state || changed)
+		view_changed(h);
 }
 
 static uint8_t *put_u64(uint8_t *to, uint64_t value)
@@ -132,18 +141,19 @@ uint64_t view_ino_of_name(const struct view *v, uint64_t parent_ino, const char 
 	return usable(crypto_short_hash(v->ino_key, text, 9 + n));
 }
 
-uint64_t view_ino(const struct view *v, uint64_t seq, uint64_t parent_ino,
+uint64_t view_ino(const struct view *v, uint64_t key, uint64_t parent_ino,
 		  const struct tree_entry *entry)
 {
 	uint8_t text[1 + HOST_ID_BYTES + 3 * 8];
+	const struct view_host *host = view_host(v, key_host(key));
 	uint8_t *to = text;
 
 	/* Made up on the way to a source: no inode of its own. */
 	if (entry->ino == 0)
-		return view_ino_of_name(v, parent_ino ^ seq, entry->name, entry->name_n);
+		return view_ino_of_name(v, parent_ino ^ key, entry->name, entry->name_n);
 	*to++ = 'i';
-	memcpy(to, v->host.bytes, HOST_ID_BYTES);
-	to = put_u64(to + HOST_ID_BYTES, seq);
+	memcpy(to, host->id.bytes, HOST_ID_BYTES);
+	to = put_u64(to + HOST_ID_BYTES, key_seq(key));
 	to = put_u64(to, entry->file_system);
 	(void)put_u64(to, entry->ino);
 	return usable(crypto_short_hash(v->ino_key, text, sizeof(text)));
@@ -196,7 +206,8 @@ void view_stat(const struct view *v, const struct tree_entry *entry, uint64_t in
 void view_stat_own(const struct view *v, mode_t mode, uint64_t ino, uint64_t size, int64_t time_ns,
 		   struct stat *ret_st)
 {
-	/* One link of a folder: "not counted", so that nobody infers the number of folders in it.
+	/* One link of a folder: "not counted", so that nobody infers the number of
+	 * folders in it.
 	 */
 	*ret_st = (struct stat){
 		.st_ino = ino,

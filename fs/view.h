@@ -22,24 +22,42 @@
 
 struct control_files;
 struct day_list;
+struct name_pool;
+struct spot_table;
+struct trail_pool;
+struct view_hosts;
+
+/* One host's snapshots. */
+struct view_host {
+	uint32_t number; /* HOST_SHOWN, or as the mount came to know it */
+	struct host_id id;
+	struct timeline *timeline;
+	struct day_list *days;
+	atomic_uint_fast64_t state;     /* of the timeline, as last seen */
+	atomic_int_fast64_t changed_ns; /* mtime of its root and .snapshots */
+	atomic_uint_fast64_t version;   /* grows with every change of the timeline or the day */
+};
 
 struct view {
-	struct timeline *timeline;
+	struct view_host *shown; /* by the root */
+	struct view_hosts *hosts;
+	struct timeline *timeline; /* of the host that is shown; borrowed */
 	struct chunk_cache *cache;
 	struct node_table *nodes;
 	struct reader_pool *readers;
 	struct read_ahead *file_ahead; /* bytes of a file */
 	struct read_ahead *scan_ahead; /* files of a directory */
 	struct control_files *control;
-	struct day_list *days;
+	struct spot_table *spots;
+	struct trail_pool *trails;
+	struct name_pool *names;
 	uint8_t ino_key[16];
-	struct host_id host;
 	uid_t uid; /* who mounts: owner of all that is not captured */
 	gid_t gid;
-	bool allow_other;               /* the kernel checks modes and ACLs */
-	atomic_uint_fast64_t state;     /* of the timeline, as last seen */
-	atomic_int_fast64_t changed_ns; /* mtime of the root and .snapshots */
-	atomic_uint_fast64_t version;   /* grows with every change of the timeline or the day */
+	bool allow_other; /* the kernel checks modes and ACLs */
+	/* As in mount_options; set before any request comes. */
+	char *(*snapshot_xattr)(void *context, const struct snapshot_info *info, const char *name);
+	void *snapshot_xattr_context;
 };
 
 /* A node as it is described in a reply. */
@@ -50,6 +68,11 @@ struct node_info {
 	double entry_timeout;
 	double attr_timeout;
 };
+
+static inline int64_t view_changed_ns(struct view_host *h)
+{
+	return atomic_load_explicit(&h->changed_ns, memory_order_relaxed);
+}
 
 /* Where a listing goes. */
 struct dir_sink {
@@ -68,15 +91,19 @@ void view_free(struct view *v);
 CLEANUP_DEFINE(struct view, view_free)
 
 /**
- * Look for snapshots made or forgotten since, here or by others; cheap when
- * there are none. Counts `version` up when there are.
+ * Look for a host's snapshots made or forgotten since, here or by others;
+ * cheap when there are none. Counts `version` up when there are.
  */
-void view_refresh(struct view *v);
+void view_refresh(struct view_host *h);
 /** The timeline, or the day, is another one now. */
-void view_changed(struct view *v);
+void view_changed(struct view_host *h);
 
-/** st_ino of a captured object: equal only for hard links within one snapshot. */
-uint64_t view_ino(const struct view *v, uint64_t seq, uint64_t parent_ino,
+/** A number that another snapshot, or one less, changes. */
+uint64_t view_timeline_state(struct timeline *t);
+
+/** st_ino of an object captured in the snapshot `key`: equal only for hard
+ * links within it. */
+uint64_t view_ino(const struct view *v, uint64_t key, uint64_t parent_ino,
 		  const struct tree_entry *entry);
 /** st_ino of something that only the mount knows. */
 uint64_t view_ino_of_name(const struct view *v, uint64_t parent_ino, const char *name, size_t n);

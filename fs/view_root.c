@@ -2,6 +2,8 @@
 #include "fs/view_root.h"
 
 #include "fs/control_files.h"
+#include "fs/view_hosts.h"
+#include "fs/view_spots.h"
 #include "snapshots/moment.h"
 #include "store/base/lock.h"
 #include "store/base/log.h"
@@ -12,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Cookies: 1 after ".", 2 after "..", 3 after `latest`; then day or sequence + this. */
+/* Cookies: 1 after ".", 2 after "..", 3 after `latest`, 4 after the banner; then day or sequence +
+ * this. */
 #define COOKIE_NAMES 16u
 /* The last number there is, and not 65534, which belongs to the user nobody. */
 #define GID_OF_NOBODY ((gid_t)-2)
@@ -80,8 +83,9 @@ static int compare_days(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Go through all snapshots; asks for local time once a day of them, not once each. */
-static int gather_days(struct view *v, uint32_t **ret_days, size_t *ret_n)
+/* Go through all snapshots; asks for local time once a day of them, not once
+ * each. */
+static int gather_days(struct view_host *h, uint32_t **ret_days, size_t *ret_n)
 {
 	CLEANUP(free_ptr) uint32_t *days = NULL;
 	int64_t begin = 0, end = -1, time_ns;
@@ -90,14 +94,14 @@ static int gather_days(struct view *v, uint32_t **ret_days, size_t *ret_n)
 	size_t n = 0, kept = 0;
 	int r;
 
-	r = timeline_count(v->timeline, &count);
+	r = timeline_count(h->timeline, &count);
 	if (r < 0)
 		return r;
 	days = calloc(count + 1, sizeof(*days));
 	if (!days)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < count; i++) {
-		r = timeline_at(v->timeline, i, &seq, &time_ns, &suffix);
+		r = timeline_at(h->timeline, i, &seq, &time_ns, &suffix);
 		if (r == -ENOENT)
 			break; /* forgotten meanwhile */
 		if (r < 0)
@@ -155,23 +159,23 @@ static int day_list_copy(struct day_list *l, uint32_t **ret_days, size_t *ret_n)
 	return 1;
 }
 
-int view_root_days(struct view *v, uint32_t **ret_days, size_t *ret_n)
+int view_root_days(struct view_host *h, uint32_t **ret_days, size_t *ret_n)
 {
-	uint64_t version = day_list_version(v->days);
+	uint64_t version = day_list_version(h->days);
 	uint32_t *days, *copy;
 	size_t n;
 	int r;
 
-	r = day_list_copy(v->days, ret_days, ret_n);
+	r = day_list_copy(h->days, ret_days, ret_n);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = gather_days(v, &days, &n);
+	r = gather_days(h, &days, &n);
 	if (r < 0)
 		return r;
 	copy = calloc(n + 1, sizeof(*copy));
 	if (copy) {
 		memcpy(copy, days, n * sizeof(*copy));
-		day_list_keep(v->days, copy, n, version);
+		day_list_keep(h->days, copy, n, version);
 	}
 	*ret_days = days;
 	*ret_n = n;
@@ -180,9 +184,21 @@ int view_root_days(struct view *v, uint32_t **ret_days, size_t *ret_n)
 
 /* ---- attributes ---- */
 
-static uint64_t snapshots_ino(const struct view *v)
+uint64_t view_root_ino(const struct view *v, const struct view_host *h, enum host_folder folder)
 {
-	return view_ino_of_name(v, NODE_ROOT, ".snapshots", 10);
+	static const char *const names[] = {
+		[FOLDER_SNAPSHOTS] = ".snapshots",
+		[FOLDER_VERSIONS] = ".versions",
+		[FOLDER_DELETED] = ".deleted",
+		[FOLDER_DIFF] = ".diff",
+	};
+	uint64_t root = NODE_ROOT;
+
+	if (h->number != HOST_SHOWN)
+		root = view_ino_of_name(v, NODE_HOSTS, (const char *)h->id.bytes, HOST_ID_BYTES);
+	if (folder == FOLDER_ROOT)
+		return root;
+	return view_ino_of_name(v, root, names[folder], strlen(names[folder]));
 }
 
 /*
@@ -202,52 +218,60 @@ static void spare_acl_requests(const struct view *v, struct stat *st)
 
 void view_root_stat(const struct view *v, uint64_t node, struct node_info *ret_info)
 {
+	struct view_host *h = view_host(v, node_host(node));
+
 	*ret_info = (struct node_info){
 		.node = node,
 		.entry_timeout = TIMEOUT_ENDLESS,
 		.attr_timeout = TIMEOUT_ENDLESS,
 	};
-	view_stat_own(v, S_IFDIR | 0755, node == NODE_ROOT ? NODE_ROOT : snapshots_ino(v), 0,
-		      atomic_load_explicit(&v->changed_ns, memory_order_relaxed), &ret_info->st);
+	view_stat_own(v, S_IFDIR | 0755, view_root_ino(v, h, node_folder(node)), 0,
+		      view_changed_ns(h), &ret_info->st);
 	if (node == NODE_ROOT)
 		spare_acl_requests(v, &ret_info->st);
 }
 
-static uint64_t latest_ino(const struct view *v)
+static uint64_t latest_ino(const struct view *v, const struct view_host *h)
 {
-	return view_ino_of_name(v, NODE_ROOT, "latest", 6);
+	return view_ino_of_name(v, view_root_ino(v, h, FOLDER_ROOT), "latest", 6);
 }
 
-static void describe_latest(const struct view *v, const struct snapshot_info *snapshot,
-			    struct node_info *ret_info)
+static void describe_latest(const struct view *v, const struct view_host *h,
+			    const struct snapshot_info *snapshot, struct node_info *ret_info)
 {
 	*ret_info = (struct node_info){
-		.node = node_of_latest(snapshot->seq),
+		.node = node_of_latest(snapshot_key(h->number, snapshot->seq)),
 		.entry_timeout = TIMEOUT_MOMENT,
 		.attr_timeout = TIMEOUT_ENDLESS,
 	};
-	view_stat_own(v, S_IFLNK | 0777, latest_ino(v), 1 + strlen(snapshot->name),
+	view_stat_own(v, S_IFLNK | 0777, latest_ino(v, h), 1 + strlen(snapshot->name),
 		      snapshot->time_ns, &ret_info->st);
 }
 
 int view_root_latest_stat(struct view *v, uint64_t node, struct node_info *ret_info)
 {
+	const struct view_host *h = view_host(v, key_host(node_number(node)));
 	struct snapshot_info info;
 	int r;
 
-	r = timeline_get(v->timeline, node_number(node), &info);
+	if (!h)
+		return -ESTALE;
+	r = timeline_get(h->timeline, key_seq(node_number(node)), &info);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
-	describe_latest(v, &info, ret_info);
+	describe_latest(v, h, &info, ret_info);
 	return 0;
 }
 
 int view_root_latest(struct view *v, uint64_t node, char to[static LATEST_TARGET_BYTES])
 {
+	const struct view_host *h = view_host(v, key_host(node_number(node)));
 	struct snapshot_info info;
 	int r;
 
-	r = timeline_get(v->timeline, node_number(node), &info);
+	if (!h)
+		return -ESTALE;
+	r = timeline_get(h->timeline, key_seq(node_number(node)), &info);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
 	to[0] = '@';
@@ -259,14 +283,15 @@ int view_root_latest(struct view *v, uint64_t node, char to[static LATEST_TARGET
 /* ---- look-up ---- */
 
 /* The snapshot, opened if no node of it exists yet. */
-static int open_snapshot_of(struct view *v, uint64_t seq, struct open_snapshot **ret_snapshot)
+int view_root_open(struct view *v, const struct view_host *h, uint64_t seq,
+		   struct open_snapshot **ret_snapshot)
 {
-	*ret_snapshot = node_table_snapshot(v->nodes, seq);
-	return *ret_snapshot ? 0 : open_snapshot_new(v->timeline, seq, ret_snapshot);
+	*ret_snapshot = node_table_snapshot(v->nodes, snapshot_key(h->number, seq));
+	return *ret_snapshot ? 0 : open_snapshot_new(h->timeline, h->number, seq, ret_snapshot);
 }
 
-static int enter_snapshot(struct view *v, uint64_t seq, const char *alias,
-			  struct node_info *ret_info)
+int view_root_enter(struct view *v, const struct view_host *h, uint64_t seq, const char *alias,
+		    struct node_info *ret_info)
 {
 	CLEANUP(open_snapshot_unref_ptr) struct open_snapshot *snapshot = NULL;
 	struct entry_decoder decoder = { 0 };
@@ -275,12 +300,12 @@ static int enter_snapshot(struct view *v, uint64_t seq, const char *alias,
 	uint64_t ino;
 	int r;
 
-	r = open_snapshot_of(v, seq, &snapshot);
+	r = view_root_open(v, h, seq, &snapshot);
 	if (r < 0)
 		return r;
 	r = open_snapshot_root(snapshot, &decoder, &root);
 	if (r >= 0) {
-		ino = view_ino(v, seq, NODE_ROOT, &root);
+		ino = view_ino(v, snapshot_key(h->number, seq), NODE_ROOT, &root);
 		view_stat(v, &root, ino, &ret_info->st);
 		r = node_table_enter_root(v->nodes, alias, snapshot, &root.tree, ino, &handle);
 	}
@@ -294,16 +319,16 @@ static int enter_snapshot(struct view *v, uint64_t seq, const char *alias,
 }
 
 /* What a name after '@' means: exact names first, they never change. */
-static int resolve(struct view *v, const char *name, bool exact_only, uint64_t *ret_seq,
-		   bool *ret_exact)
+int view_root_resolve(const struct view_host *h, const char *name, bool exact_only,
+		      uint64_t *ret_seq, bool *ret_exact)
 {
 	struct snapshot_info info;
 	int r;
 
-	r = timeline_named(v->timeline, name + 1, &info);
+	r = timeline_named(h->timeline, name + 1, &info);
 	*ret_exact = r >= 0;
 	if ((r == -ENOENT || r == -EINVAL) && !exact_only)
-		r = moment_resolve(v->timeline, name, clock_now_ns(), &info);
+		r = moment_resolve(h->timeline, name, clock_now_ns(), &info);
 	if (r == -EINVAL || r == -ENOTUNIQ)
 		return -ENOENT;
 	if (r >= 0)
@@ -311,47 +336,78 @@ static int resolve(struct view *v, const char *name, bool exact_only, uint64_t *
 	return r;
 }
 
-static int lookup_moment(struct view *v, uint64_t parent, const char *name,
-			 struct node_info *ret_info)
+static int lookup_moment(struct view *v, const struct view_host *h, uint64_t parent,
+			 const char *name, struct node_info *ret_info)
 {
+	bool canonical = node_folder(parent) == FOLDER_SNAPSHOTS;
 	bool exact;
 	uint64_t seq;
 	int r;
 
 	if (name[0] != '@' || strlen(name) > NAME_BYTES_MAX)
 		return -ENOENT;
-	r = resolve(v, name, parent == NODE_SNAPSHOTS, &seq, &exact);
+	r = view_root_resolve(h, name, canonical, &seq, &exact);
 	if (r < 0)
 		return r;
 	*ret_info = (struct node_info){
 		.entry_timeout = exact ? TIMEOUT_ENDLESS : TIMEOUT_MOMENT,
 	};
-	return enter_snapshot(v, seq, parent == NODE_SNAPSHOTS ? NULL : name, ret_info);
+	return view_root_enter(v, h, seq, canonical ? NULL : name, ret_info);
 }
 
-int view_root_lookup(struct view *v, uint64_t parent, const char *name, struct node_info *ret_info)
+/* The folders that are not listed. */
+static int lookup_folder(struct view *v, const struct view_host *h, const char *name,
+			 struct node_info *ret_info)
 {
-	struct snapshot_info latest;
-	int r;
+	static const struct {
+		const char *name;
+		enum host_folder folder;
+	} folders[] = {
+		{ ".versions", FOLDER_VERSIONS },
+		{ ".deleted", FOLDER_DELETED },
+		{ ".diff", FOLDER_DIFF },
+	};
 
-	view_refresh(v);
-	if (parent == NODE_SNAPSHOTS || name[0] == '@')
-		return lookup_moment(v, parent, name, ret_info);
-	if (strcmp(name, "latest") == 0) {
-		r = timeline_latest(v->timeline, &latest);
-		if (r >= 0)
-			describe_latest(v, &latest, ret_info);
-		return r;
-	}
 	if (strcmp(name, ".snapshots") == 0) {
-		view_root_stat(v, NODE_SNAPSHOTS, ret_info);
+		view_root_stat(v, node_of_folder(h->number, FOLDER_SNAPSHOTS), ret_info);
 		return 0;
 	}
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		if (strcmp(name, folders[i].name) == 0)
+			return view_spot_stat(v, node_of_folder(h->number, folders[i].folder),
+					      ret_info);
+	if (h->number != HOST_SHOWN)
+		return -ENOENT;
 	if (strcmp(name, ".yore") == 0) {
 		control_files_folder(v, ret_info);
 		return 0;
 	}
+	if (strcmp(name, BANNER_NAME) == 0)
+		return control_files_banner(v, ret_info);
+	if (strcmp(name, ".hosts") == 0) {
+		view_hosts_stat(v, ret_info);
+		return 0;
+	}
 	return -ENOENT;
+}
+
+int view_root_lookup(struct view *v, uint64_t parent, const char *name, struct node_info *ret_info)
+{
+	struct view_host *h = view_host(v, node_host(parent));
+	struct snapshot_info latest;
+	int r;
+
+	if (!h)
+		return -ESTALE;
+	view_refresh(h);
+	if (node_folder(parent) == FOLDER_SNAPSHOTS || name[0] == '@')
+		return lookup_moment(v, h, parent, name, ret_info);
+	if (strcmp(name, "latest") != 0)
+		return lookup_folder(v, h, name, ret_info);
+	r = timeline_latest(h->timeline, &latest);
+	if (r >= 0)
+		describe_latest(v, h, &latest, ret_info);
+	return r;
 }
 
 /* ---- listing ---- */
@@ -375,44 +431,48 @@ static bool add_folder(const struct view *v, struct dir_sink *sink, uint64_t par
 	return add_name(sink, name, S_IFDIR, ino, cookie);
 }
 
-static int list_days(struct view *v, uint64_t cookie, struct dir_sink *sink)
+static int list_days(struct view *v, struct view_host *h, uint64_t cookie, struct dir_sink *sink)
 {
+	const uint64_t ino = view_root_ino(v, h, FOLDER_ROOT);
 	CLEANUP(free_ptr) uint32_t *days = NULL;
 	char name[DAY_NAME_BYTES];
 	size_t n;
 	int r;
 
-	r = view_root_days(v, &days, &n);
+	r = view_root_days(h, &days, &n);
 	if (r < 0)
 		return r;
-	if (cookie <= 2 && n > 0 && !add_name(sink, "latest", S_IFLNK, latest_ino(v), 3))
+	if (cookie <= 2 && n > 0 && !add_name(sink, "latest", S_IFLNK, latest_ino(v, h), 3))
+		return 0;
+	if (cookie <= 3 && h->number == HOST_SHOWN && control_files_has_banner(v->control) &&
+	    !add_name(sink, BANNER_NAME, S_IFREG, control_files_banner_ino(v), 4))
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t next = (uint64_t)days[i] + COOKIE_NAMES;
 
 		if (next <= cookie)
 			continue;
-		if (!add_folder(v, sink, NODE_ROOT, view_root_day_name(days[i], name), next))
+		if (!add_folder(v, sink, ino, view_root_day_name(days[i], name), next))
 			return 0;
 	}
 	return 0;
 }
 
 /* First i whose sequence is above `seq`. */
-static int first_above(struct view *v, uint64_t seq, uint64_t *ret_i)
+static int first_above(const struct view_host *h, uint64_t seq, uint64_t *ret_i)
 {
 	uint64_t low = 0, high, at;
 	uint32_t suffix;
 	int64_t time_ns;
 	int r;
 
-	r = timeline_count(v->timeline, &high);
+	r = timeline_count(h->timeline, &high);
 	if (r < 0)
 		return r;
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
-		r = timeline_at(v->timeline, middle, &at, &time_ns, &suffix);
+		r = timeline_at(h->timeline, middle, &at, &time_ns, &suffix);
 		if (r < 0 && r != -ENOENT)
 			return r;
 		if (r == -ENOENT || at > seq)
@@ -424,17 +484,18 @@ static int first_above(struct view *v, uint64_t seq, uint64_t *ret_i)
 	return 0;
 }
 
-static int list_snapshots(struct view *v, uint64_t cookie, struct dir_sink *sink)
+static int list_snapshots(struct view *v, const struct view_host *h, uint64_t cookie,
+			  struct dir_sink *sink)
 {
-	uint64_t ino = snapshots_ino(v), i = 0, seq;
+	uint64_t ino = view_root_ino(v, h, FOLDER_SNAPSHOTS), i = 0, seq;
 	char name[1 + SNAPSHOT_NAME_BYTES] = "@";
 	uint32_t suffix;
 	int64_t time_ns;
 	int r;
 
-	r = first_above(v, cookie > COOKIE_NAMES ? cookie - COOKIE_NAMES : 0, &i);
+	r = first_above(h, cookie > COOKIE_NAMES ? cookie - COOKIE_NAMES : 0, &i);
 	while (r >= 0) {
-		r = timeline_at(v->timeline, i++, &seq, &time_ns, &suffix);
+		r = timeline_at(h->timeline, i++, &seq, &time_ns, &suffix);
 		if (r < 0)
 			break;
 		snapshot_name(time_ns, suffix, name + 1);
@@ -446,13 +507,19 @@ static int list_snapshots(struct view *v, uint64_t cookie, struct dir_sink *sink
 
 int view_root_list(struct view *v, uint64_t node, uint64_t cookie, struct dir_sink *sink)
 {
-	uint64_t ino = node == NODE_ROOT ? NODE_ROOT : snapshots_ino(v);
+	struct view_host *h = view_host(v, node_host(node));
+	const bool root = node_folder(node) == FOLDER_ROOT;
+	uint64_t above = NODE_ROOT;
 
+	if (!h)
+		return -ESTALE;
+	if (h->number != HOST_SHOWN)
+		above = root ? view_hosts_ino(v) : view_root_ino(v, h, FOLDER_ROOT);
 	if (cookie == 0)
-		view_refresh(v);
-	if (cookie < 1 && !add_name(sink, ".", S_IFDIR, ino, 1))
+		view_refresh(h);
+	if (cookie < 1 && !add_name(sink, ".", S_IFDIR, view_root_ino(v, h, node_folder(node)), 1))
 		return 0;
-	if (cookie < 2 && !add_name(sink, "..", S_IFDIR, NODE_ROOT, 2))
+	if (cookie < 2 && !add_name(sink, "..", S_IFDIR, above, 2))
 		return 0;
-	return node == NODE_ROOT ? list_days(v, cookie, sink) : list_snapshots(v, cookie, sink);
+	return root ? list_days(v, h, cookie, sink) : list_snapshots(v, h, cookie, sink);
 }

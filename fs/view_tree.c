@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/view_tree.h"
 
+#include "fs/view_spots.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -28,10 +30,12 @@ int entry_lease_open(struct view *v, uint64_t node, struct entry_lease *ret_leas
 	int r;
 
 	*l = (struct entry_lease){ 0 };
+	if (node_kind(node) == NODE_SPOT)
+		return view_spot_lease(v, node, l);
 	r = node_table_place(v->nodes, node, &place);
 	if (r < 0)
 		return r;
-	l->seq = place.seq;
+	l->key = place.key;
 	l->parent_ino = place.parent_ino;
 	l->snapshot = place.snapshot;
 	if (place.snapshot) {
@@ -49,6 +53,7 @@ int entry_lease_open(struct view *v, uint64_t node, struct entry_lease *ret_leas
 void entry_lease_done(struct entry_lease *l)
 {
 	reader_pool_put_tree(&l->tree);
+	tree_reader_free(l->own);
 	entry_decoder_done(&l->decoder);
 	open_snapshot_unref(l->snapshot);
 }
@@ -76,7 +81,7 @@ int view_tree_stat(struct view *v, uint64_t node, struct node_info *ret_info)
 	r = entry_lease_open(v, node, &lease);
 	if (r < 0)
 		return r;
-	describe(v, &lease.entry, view_ino(v, lease.seq, lease.parent_ino, &lease.entry), &handle,
+	describe(v, &lease.entry, view_ino(v, lease.key, lease.parent_ino, &lease.entry), &handle,
 		 ret_info);
 	return 0;
 }
@@ -107,7 +112,7 @@ int view_tree_link(struct view *v, uint64_t node, char to[static LINK_BYTES_MAX 
 static int enter(struct view *v, const struct dir_view *dir, const struct tree_entry *entry,
 		 uint64_t index, struct node_info *ret_info)
 {
-	uint64_t ino = view_ino(v, dir->seq, dir->ino, entry);
+	uint64_t ino = view_ino(v, dir->key, dir->ino, entry);
 	struct node_handle handle;
 	int r;
 
@@ -190,7 +195,8 @@ static bool add_dots(const struct dir_view *dir, uint64_t cookie, struct dir_sin
 	return true;
 }
 
-/* Add entries while there is room. Counts the files given with nodes in *n_files. */
+/* Add entries while there is room. Counts the files given with nodes in
+ * *n_files. */
 static int add_entries(struct view *v, const struct dir_view *dir, struct tree_reader *reader,
 		       struct dir_sink *sink, uint64_t *n_files)
 {
@@ -216,7 +222,7 @@ static int add_entries(struct view *v, const struct dir_view *dir, struct tree_r
 		if (!plus || enter(v, dir, &entry, index, &info) < 0) {
 			info = (struct node_info){ 0 };
 			info.st.st_mode = entry.mode;
-			info.st.st_ino = view_ino(v, dir->seq, dir->ino, &entry);
+			info.st.st_ino = view_ino(v, dir->key, dir->ino, &entry);
 		}
 		if (info.node && !S_ISDIR(entry.mode))
 			(*n_files)++;

@@ -11,7 +11,8 @@
 
 /* ---- what was captured ---- */
 
-/* The encoded set of an entry; with a pin, when it lies in a chunk of its own. */
+/* The encoded set of an entry; with a pin, when it lies in a chunk of its own.
+ */
 struct set_lease {
 	const uint8_t *data;
 	size_t n;
@@ -138,6 +139,22 @@ static int own_xattr(const struct tree_entry *entry, const char *name, struct by
 	return -ENODATA;
 }
 
+/* Of a snapshot's root: what only those above know. */
+static int snapshot_xattr(struct view *v, uint64_t key, const char *name, struct byte_buf *to)
+{
+	CLEANUP(free_ptr) char *value = NULL;
+	struct snapshot_info info;
+
+	if (!v->snapshot_xattr || key_host(key) != HOST_SHOWN ||
+	    timeline_get(v->timeline, key_seq(key), &info) < 0)
+		return -ENODATA;
+	value = v->snapshot_xattr(v->snapshot_xattr_context, &info, name);
+	if (!value)
+		return -ENODATA;
+	append_text(to, value);
+	return 0;
+}
+
 /* ---- both ---- */
 
 int view_tree_xattr(struct view *v, uint64_t node, const char *name, struct byte_buf *to)
@@ -155,6 +172,9 @@ int view_tree_xattr(struct view *v, uint64_t node, const char *name, struct byte
 		r = own_xattr(&lease.entry, name + sizeof(prefix) - 1, to);
 	else
 		r = captured_xattr(v, &lease.entry, name, to);
+	if (r == -ENODATA && lease.snapshot && strncmp(name, prefix, sizeof(prefix) - 1) == 0)
+		r = snapshot_xattr(v, open_snapshot_key(lease.snapshot), name + sizeof(prefix) - 1,
+				   to);
 	return r < 0 ? r : to->failed ? -ENOMEM : 0;
 }
 

@@ -231,7 +231,9 @@ static void check_packs(struct audit *a, const struct record *record)
 		if (chunk_index_find_pack(store_index(a->store), &pack->id, &number) < 0)
 			continue;
 		state = audit_pack_state(a, number);
-		if (state == PACK_GOOD)
+		/* Collected between the two questions? Then the index knows it no more. */
+		if (state == PACK_GOOD ||
+		    chunk_index_find_pack(store_index(a->store), &pack->id, &number) < 0)
 			continue;
 		(void)bytes_to_hex(pack->id.bytes, sizeof(pack->id.bytes), hex);
 		(void)snprintf(what, sizeof(what), "pack %s %s", hex,
@@ -301,16 +303,34 @@ static void check_previous(struct host_audit *h, size_t i, const struct record *
 		audit_damaged(h->a, NULL, NULL, "the record before it is another than it names");
 }
 
-static int audit_record(struct host_audit *h, size_t i)
+/* Nobody is to forget a record while we walk what it leads to. Yields a seam descriptor or -errno.
+ */
+static int hold_record(struct host_audit *h, const struct audit_record *file)
+{
+	struct io *io = store_io(h->a->store);
+	char path[RECORD_PATH_BYTES];
+	int fd, r;
+
+	(void)record_path(&h->host, file->seq, &file->id, path);
+	fd = io_open(io, path, IO_OPEN_READ, IO_OBJECT_RECORD);
+	if (fd < 0)
+		return fd;
+	r = io_lock(io, fd, IO_LOCK_SHARED, false);
+	if (r == 0)
+		return fd;
+	io_close(io, fd);
+	return r;
+}
+
+static int audit_held(struct host_audit *h, size_t i)
 {
 	CLEANUP(record_done) struct record record = { 0 };
 	struct audit *a = h->a;
 	int r;
 
-	a->seq = h->records[i].seq;
 	r = read_record(h, &h->records[i], &record);
 	if (r == -ENOENT)
-		return 0; /* forgotten while we looked at others */
+		return 0;
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
@@ -329,6 +349,21 @@ static int audit_record(struct host_audit *h, size_t i)
 		a->options->progress(a->options->context, a->result.records, a->n_records,
 				     a->result.nodes);
 	return audit_stopped(a);
+}
+
+static int audit_record(struct host_audit *h, size_t i)
+{
+	int hold, r;
+
+	h->a->seq = h->records[i].seq;
+	hold = hold_record(h, &h->records[i]);
+	/* Forgotten while we looked at others, or just now. */
+	if (hold == -ENOENT || hold == -EWOULDBLOCK)
+		return 0;
+	r = audit_held(h, i);
+	if (hold >= 0)
+		io_close(store_io(h->a->store), hold);
+	return r;
 }
 
 static int list_records(struct host_audit *h)

@@ -38,18 +38,37 @@ enum pack_state audit_pack_state(struct audit *a, uint32_t number)
 
 /* ---- chunks ---- */
 
+/* Where the index says that a chunk lies, and whether that pack is there. */
+static int look_for(struct audit *a, const struct chunk_id *id, struct chunk_place *ret_place,
+		    enum pack_state *ret_state)
+{
+	int r = -ENOENT;
+
+	/* Its pack may be merged away between the two questions: ask once more. */
+	for (int i = 0; i < 2; i++) {
+		r = chunk_index_get(store_index(a->store), id, ret_place);
+		if (r < 0)
+			break;
+		*ret_state = audit_pack_state(a, ret_place->pack);
+		if (*ret_state == PACK_GOOD)
+			break;
+	}
+	return r;
+}
+
 /* 1 and its raw length; -ENOENT, -EBADMSG, -EUCLEAN, ... when it cannot be relied on. */
 static int look_up(struct audit *a, const struct chunk_id *id, uint32_t *ret_raw_n)
 {
+	enum pack_state state = PACK_UNKNOWN;
 	struct chunk_place place;
 	int r;
 
-	r = chunk_index_get(store_index(a->store), id, &place);
+	r = look_for(a, id, &place, &state);
 	if (r < 0)
 		return r;
 	if (place.type != OBJECT_DATA)
 		return -EBADMSG;
-	switch (audit_pack_state(a, place.pack)) {
+	switch (state) {
 	case PACK_GOOD:
 		break;
 	case PACK_WRONG_SIZE:

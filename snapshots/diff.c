@@ -193,3 +193,54 @@ int diff_trees(struct chunk_cache *cache, const struct tree_entry *before,
 	free(d.frames);
 	return r;
 }
+
+static int visit_names(struct tree_reader *readers[static SIDES], diff_name_visitor *visit,
+		       void *context)
+{
+	struct tree_entry entries[SIDES];
+	const struct tree_entry *shown[SIDES];
+	int have[SIDES];
+	int order, r;
+
+	for (;;) {
+		r = tree_reader_skip_equal(readers[BEFORE], readers[AFTER]);
+		if (r < 0)
+			return r;
+		for (int side = 0; side < SIDES; side++) {
+			have[side] = tree_reader_peek(readers[side], &entries[side]);
+			if (have[side] < 0)
+				return have[side];
+		}
+		if (!have[BEFORE] && !have[AFTER])
+			return 0;
+		order = name_order(entries, have);
+		shown[BEFORE] = order <= 0 ? &entries[BEFORE] : NULL;
+		shown[AFTER] = order >= 0 ? &entries[AFTER] : NULL;
+		r = visit(context, shown[BEFORE], shown[AFTER]);
+		if (r != 0)
+			return r;
+		for (int side = 0; side < SIDES; side++)
+			if (shown[side])
+				tree_reader_step(readers[side]);
+	}
+}
+
+int diff_names(struct chunk_cache *cache, const struct chunk_id *before,
+	       const struct chunk_id *after, diff_name_visitor *visit, void *context)
+{
+	struct tree_reader *readers[SIDES] = { NULL, NULL };
+	int r;
+
+	r = tree_reader_new(cache, &readers[BEFORE]);
+	if (r == 0)
+		r = tree_reader_new(cache, &readers[AFTER]);
+	if (r == 0)
+		r = tree_reader_set(readers[BEFORE], before);
+	if (r == 0)
+		r = tree_reader_set(readers[AFTER], after);
+	if (r == 0)
+		r = visit_names(readers, visit, context);
+	tree_reader_free(readers[BEFORE]);
+	tree_reader_free(readers[AFTER]);
+	return r;
+}

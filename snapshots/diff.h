@@ -39,6 +39,16 @@ typedef int diff_visitor(void *context, enum diff_change change, const char *pat
 int diff_trees(struct chunk_cache *cache, const struct tree_entry *before,
 	       const struct tree_entry *after, diff_visitor *visit, void *context);
 
+/** Gets the two entries of one name, either of which may be NULL. A non-zero answer ends it. */
+typedef int diff_name_visitor(void *context, const struct tree_entry *before,
+			      const struct tree_entry *after);
+/**
+ * Visit the names of two directories alone, in order; what both have alike in
+ * whole nodes is left out. Returns 0, what a visitor returned, or -errno.
+ */
+int diff_names(struct chunk_cache *cache, const struct chunk_id *before,
+	       const struct chunk_id *after, diff_name_visitor *visit, void *context);
+
 /** How two entries differ, what directories hold left aside: a change, or -1 for not at all. */
 int diff_entries(const struct tree_entry *before, const struct tree_entry *after);
 

@@ -214,6 +214,7 @@ int frozen_source_make(const char *path, struct frozen_source **ret_frozen, cons
 	r = find_place(path, &f->top, ret_why);
 	if (r < 0)
 		return r;
+	assert(f->top);
 	below = path + (f->top[1] ? strlen(f->top) : 0);
 	f->folder = open_folder(f->top);
 	if (f->folder == -EEXIST)

@@ -73,8 +73,7 @@ static int64_t unit_seconds(const char *name, size_t n)
 
 		if (strncasecmp(units[i].name, name, length < n ? length : n) != 0)
 			continue;
-		if (n == length ||
-		    (n == length + 1 && length > 1 && tolower((unsigned char)name[length]) == 's'))
+		if (n == length || (n == length + 1 && length > 1 && (name[length] | 0x20) == 's'))
 			return units[i].seconds;
 	}
 	return 0;

@@ -142,8 +142,8 @@ static int still_usable(struct capture *c, const struct kept_stream *kept)
 {
 	CLEANUP(entry_decoder_done) struct entry_decoder decoder = { 0 };
 	CLEANUP(content_reader_free_ptr) struct content_reader *reader = NULL;
+	struct tree_entry e = { 0 };
 	struct piece_view v;
-	struct tree_entry e;
 	int r = store_writer_finish(c->writer); /* what is in no pack yet cannot be read */
 
 	if (r == 0)

@@ -189,21 +189,24 @@ const struct host_id *timeline_host(const struct timeline *t)
 	return &t->host;
 }
 
-int timeline_refresh(struct timeline *t)
+/* Is the list what it was when folder and index were last looked at? Lock held. */
+static bool is_current(struct timeline *t)
 {
 	struct io_stat st = { 0 };
 	uint64_t last = 0;
-	int r;
+	int r = io_stat(store_io(t->store), t->folder, &st);
 
+	if (r == -ENOENT)
+		return t->head_seq == 0;
+	return r == 0 && t->folder_mtime_ns == st.mtime_ns &&
+	       chunk_index_last_record(store_index(t->store), &t->host, &last) == 0 &&
+	       last == t->indexed_seq;
+}
+
+int timeline_refresh(struct timeline *t)
+{
 	LOCK_SCOPE(&t->lock);
-	r = io_stat(store_io(t->store), t->folder, &st);
-	if (r == -ENOENT && t->head_seq == 0)
-		return 0;
-	if (r == 0 && t->folder_mtime_ns == st.mtime_ns &&
-	    chunk_index_last_record(store_index(t->store), &t->host, &last) == 0 &&
-	    last == t->indexed_seq)
-		return 0;
-	return timeline_sync(t);
+	return is_current(t) ? 0 : timeline_sync(t);
 }
 
 /* ---- questions ---- */
@@ -601,6 +604,24 @@ static void enter_committed(struct timeline *t, const struct record *record,
 		(void)timeline_sync(t);
 }
 
+/*
+ * The folder has changed by our own record only: it need not be listed for the
+ * next one. A record that another process appends at once, within the same
+ * tick of the file system's clock, is seen in the index. Lock held.
+ */
+static void note_own_record(struct timeline *t)
+{
+	struct io_stat st;
+
+	if (t->folder_mtime_ns == INT64_MIN)
+		return;
+	t->folder_mtime_ns = INT64_MIN;
+	if (++t->n_unlisted < UNLISTED_MAX &&
+	    chunk_index_last_record(store_index(t->store), &t->host, &t->indexed_seq) == 0 &&
+	    io_stat(store_io(t->store), t->folder, &st) == 0)
+		t->folder_mtime_ns = st.mtime_ns;
+}
+
 int timeline_append(struct timeline *t, struct record *record, struct snapshot_info *ret_info)
 {
 	CLEANUP(byte_buf_done_ptr) struct byte_buf digest = { 0 };
@@ -611,7 +632,7 @@ int timeline_append(struct timeline *t, struct record *record, struct snapshot_i
 	int r;
 
 	LOCK_SCOPE(&t->lock);
-	r = timeline_sync(t);
+	r = is_current(t) ? 0 : timeline_sync(t);
 	if (r < 0)
 		return r;
 	if (t->head_seq >= UINT64_MAX - 1)
@@ -636,6 +657,8 @@ int timeline_append(struct timeline *t, struct record *record, struct snapshot_i
 	if (r < 0)
 		return r;
 	enter_committed(t, record, &digest);
+	if (record->kind == RECORD_SNAPSHOT)
+		note_own_record(t);
 	if (ret_info && record->kind == RECORD_SNAPSHOT)
 		(void)timeline_digest_info(digest.data, digest.n, record->seq, ret_info);
 	return 0;

@@ -13,6 +13,7 @@
  */
 #include "snapshots/timeline_internal.h"
 #include "store/base/log.h"
+#include "store/reserve.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include <string.h>
 
 #define WANTED_PATH TIMELINE_WANTED_FOLDER "/" TIMELINE_WANTED
-#define WANTED_LINE 17 /* 16 hex digits and a newline */
+#define WANTED_LINE 17ul /* 16 hex digits and a newline */
 /* A wish that was made this long ago is made again. */
 #define WANTED_AGAIN_NS 10000000000LL
 /* Records locked at once, each with a descriptor: far below the usual limit of 1,024. */
@@ -212,6 +213,9 @@ static int forget_held(struct forget_batch *b, struct forget_result *result)
 	int r = make_record(b, &record);
 
 	if (r == 0)
+		r = timeline_append(t, &record, NULL);
+	/* On a full disk this is how space is given back. */
+	if (r == -ENOSPC && reserve_release(store_io(t->store)) == 1)
 		r = timeline_append(t, &record, NULL);
 	if (r < 0)
 		return r;

@@ -20,6 +20,9 @@
 static_assert(DIGEST_SNAPSHOT_BYTES_MAX <= INDEX_RECORD_BYTES_MAX, "a digest fits the index");
 static_assert(64 + DIGEST_RANGES_MAX * 20 <= INDEX_RECORD_BYTES_MAX, "a digest fits the index");
 
+/* After so many records of our own the folder is listed again all the same. */
+#define UNLISTED_MAX 64
+
 /* One visible snapshot. */
 struct timeline_entry {
 	uint64_t seq;
@@ -57,6 +60,7 @@ struct timeline {
 	struct record_id head_id;
 	int64_t folder_mtime_ns; /* as of the last listing; INT64_MIN: list again */
 	uint64_t indexed_seq;    /* the index's last, as of the last scan */
+	unsigned int n_unlisted; /* own records since the last listing */
 	struct kept_digest *kept;
 	size_t n_kept;
 	struct record_id *bad; /* unreadable ones, named in the log already */

@@ -716,5 +716,6 @@ int timeline_sync(struct timeline *t)
 	if (chunk_index_last_record(store_index(t->store), &t->host, &t->indexed_seq) < 0)
 		mtime_ns = INT64_MIN;
 	t->folder_mtime_ns = mtime_ns;
+	t->n_unlisted = 0;
 	return adopt(&s);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "snapshots/frozen_source.h"
 #include "snapshots/watch_internal.h"
 #include "snapshots/watch_setup.h"
 
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,8 +65,23 @@ void watch_join(struct byte_buf *to, const char *folder, const char *name)
 	byte_buf_append(to, name, strlen(name));
 }
 
+/* Is it, or is it in, the folder where captures make frozen copies? */
+static bool is_frozen(const char *relative)
+{
+	while (*relative) {
+		size_t n = strcspn(relative, "/");
+
+		if (n == strlen(FROZEN_FOLDER) && memcmp(relative, FROZEN_FOLDER, n) == 0)
+			return true;
+		relative += n + (relative[n] == '/');
+	}
+	return false;
+}
+
 static bool is_ignored(const struct watch *w, const struct watched *s, const char *relative)
 {
+	if (is_frozen(relative))
+		return true;
 	for (size_t i = 0; i < w->n_ignored; i++) {
 		const char *ignored = watch_below(w->ignored[i], s->path);
 
@@ -139,11 +156,29 @@ static bool name_counts(const struct watch *w, const struct watched *s, const ch
 		return true;
 	if (s->excludes && exclude_match(s->excludes, path, is_folder) == 1)
 		return false;
-	return w->n_ignored == 0 || !is_ignored(w, s, path);
+	return !is_ignored(w, s, path);
+}
+
+/*
+ * A file without a name (O_TMPFILE), as captures make them: its events call it '#' and its inode's
+ * number. It never was in the folder's list.
+ */
+static bool is_nameless(const struct watched *s, const char *path)
+{
+	CLEANUP(byte_buf_done_ptr) struct byte_buf full = { 0 };
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	struct stat st;
+
+	if (name[0] != '#' || !name[1] || name[1 + strspn(name + 1, "0123456789")])
+		return false;
+	watch_join(&full, s->path, path);
+	byte_buf_u8(&full, 0);
+	return !full.failed && lstat((char *)full.data, &st) < 0 && errno == ENOENT;
 }
 
 void watch_note(struct watch *w, struct watched *s, const char *folder, const char *name,
-		bool is_folder, unsigned int flags, bool listed)
+		unsigned int flags)
 {
 	CLEANUP(byte_buf_done_ptr) struct byte_buf path = { 0 };
 	bool counts;
@@ -154,15 +189,17 @@ void watch_note(struct watch *w, struct watched *s, const char *folder, const ch
 		watch_note_all(w, s);
 		return;
 	}
-	counts = name_counts(w, s, (char *)path.data, is_folder);
+	counts = name_counts(w, s, (char *)path.data, flags & WATCH_FOLDER) &&
+		 (flags & WATCH_LISTED || !is_nameless(s, (char *)path.data));
 
 	LOCK_SCOPE(&w->lock);
 	/* A failed addition makes the set say "everything": nothing is lost. */
-	if (listed)
+	if (flags & WATCH_LISTED)
 		(void)dirty_set_add(s->pending, folder, DIRTY_SELF);
 	if (!counts)
 		return;
-	(void)dirty_set_add(s->pending, (char *)path.data, flags);
+	(void)dirty_set_add(s->pending, (char *)path.data,
+			    flags & ~(unsigned int)(WATCH_LISTED | WATCH_FOLDER));
 	s->state.events++;
 	stamp(w, s);
 }
@@ -320,7 +357,8 @@ void watch_pause(struct watch *w, bool pause)
 
 /* ---- life ---- */
 
-static int copy_source(struct watch *w, struct watched *s, const struct watch_source *from)
+static int copy_source(struct watch *w, struct watched *s, const struct watch_source *from,
+		       enum watch_backend best)
 {
 	int r;
 
@@ -329,6 +367,7 @@ static int copy_source(struct watch *w, struct watched *s, const struct watch_so
 	if (!s->path)
 		return -ENOMEM;
 	s->one_file_system = from->one_file_system;
+	s->best = from->best > best ? from->best : best;
 	if (from->excludes && *from->excludes) {
 		r = exclude_new(from->excludes, &s->excludes);
 		if (r < 0)
@@ -345,7 +384,6 @@ static int copy_options(struct watch *w, const struct watch_options *o)
 {
 	int r = 0;
 
-	w->best = o->best;
 	w->poll_interval_s = o->poll_interval_s ? o->poll_interval_s : POLL_INTERVAL_DEFAULT_S;
 	w->names_max = o->names_max ? o->names_max : NAMES_MAX_DEFAULT;
 	w->sources = calloc(o->n_sources + 1, sizeof(*w->sources));
@@ -359,7 +397,7 @@ static int copy_options(struct watch *w, const struct watch_options *o)
 			return -ENOMEM;
 	}
 	for (; r == 0 && w->n_sources < o->n_sources; w->n_sources++)
-		r = copy_source(w, &w->sources[w->n_sources], &o->sources[w->n_sources]);
+		r = copy_source(w, &w->sources[w->n_sources], &o->sources[w->n_sources], o->best);
 	return r;
 }
 

@@ -36,7 +36,8 @@ struct watch_source {
 	 * name comes to or goes from is marked for the next capture, which it does not bring on.
 	 */
 	const char *excludes;
-	bool one_file_system; /* mounts below it are not captured */
+	bool one_file_system;    /* mounts below it are not captured */
+	enum watch_backend best; /* none better than this for it, nor than the options' */
 };
 
 struct watch_options {

@@ -69,7 +69,7 @@ struct fanotify_group {
 
 /* ---- what is remembered ---- */
 
-static void cached_free(struct cached *c)
+static void spots_free(struct cached *c)
 {
 	while (c->spots) {
 		struct spot *next = c->spots->next;
@@ -77,6 +77,11 @@ static void cached_free(struct cached *c)
 		free(c->spots);
 		c->spots = next;
 	}
+}
+
+static void cached_free(struct cached *c)
+{
+	spots_free(c);
 	free(c);
 }
 
@@ -160,8 +165,9 @@ static int group_new(struct watch *w, dev_t device, struct fanotify_group **ret_
 	if (!g)
 		return -ENOMEM;
 	g->device = device;
-	g->fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_UNLIMITED_QUEUE |
-				      FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK,
+	g->fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_REPORT_DFID_NAME |
+				      FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC |
+				      FAN_NONBLOCK,
 			      O_RDONLY | O_CLOEXEC);
 	if (g->fd < 0)
 		return -errno;
@@ -204,12 +210,11 @@ int fanotify_cover(struct watch *w, const struct mount_row *row, int fd)
 		return r;
 	while (g && g->device != row->device)
 		g = g->next;
-	if (!g) {
-		r = group_new(w, row->device, &made);
-		if (r < 0)
-			return r;
-		g = made;
-	}
+	r = g ? 0 : group_new(w, row->device, &made);
+	if (r < 0)
+		return r;
+	g = g ? g : made;
+	assert(g);
 	/* Again even if it is there: the file system may have been away in between. */
 	if (fanotify_mark(g->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, EVENT_MASK, fd, NULL) < 0)
 		return -errno;
@@ -324,8 +329,11 @@ static int path_in_view(const struct fanotify_group *g, const struct view *v,
 		return -errno;
 	seen[n] = '\0';
 	below = seen[0] == '/' ? watch_below(seen, v->point) : NULL;
-	/* What lies outside a part that is mounted is shown with a path that means nothing. */
-	if (!below || (v != g->whole && !same_object(seen, &st)))
+	/*
+	 * What lies outside a part that is mounted is shown with a path that means nothing, and
+	 * so is a file that the kernel remembers no name of.
+	 */
+	if (!below || ((v != g->whole || !S_ISDIR(st.st_mode)) && !same_object(seen, &st)))
 		return 0;
 	n = snprintf(ret_path, PATH_BYTES, "%s%s%s", v->root,
 		     *below && strcmp(v->root, "/") != 0 ? "/" : "", below);
@@ -472,7 +480,7 @@ static void note_above(struct watch *w, const struct spot *spot, const char *nam
 		s->refresh = true;
 	/* A source that is a file. */
 	else if (end > s->path && end[-1] == '/' && strcmp(end, name) == 0)
-		watch_note(w, s, "", ".", false, DIRTY_SELF | DIRTY_CLOSED, false);
+		watch_note(w, s, "", ".", DIRTY_SELF | DIRTY_CLOSED);
 }
 
 static unsigned int flags_of(uint64_t mask)
@@ -484,6 +492,10 @@ static unsigned int flags_of(uint64_t mask)
 		flags |= DIRTY_DEEP;
 	if (mask & FAN_CLOSE_WRITE)
 		flags |= DIRTY_CLOSED;
+	if (mask & FAN_ONDIR)
+		flags |= WATCH_FOLDER;
+	if (mask & LIST_MASK)
+		flags |= WATCH_LISTED;
 	return flags;
 }
 
@@ -508,47 +520,77 @@ static void take_named(struct watch *w, struct fanotify_group *g, uint64_t mask,
 		if (spot->above)
 			note_above(w, spot, name, mask);
 		else
-			watch_note(w, spot->source, spot->text, name, mask & FAN_ONDIR,
-				   flags_of(mask), mask & LIST_MASK);
+			watch_note(w, spot->source, spot->text, name, flags_of(mask));
 	}
 	/* Its paths, and those of all below it, are others now. */
 	if (mask & FAN_ONDIR && mask & (FAN_MOVED_FROM | FAN_MOVED_TO))
 		forget_handles(g);
 }
 
-/* The folder and the name out of an event's records. False: there is none such. */
-static bool find_name(struct fanotify_event_metadata *m, struct file_handle **ret_handle,
-		      const char **ret_name)
+/* What an event is about: a folder and a name in it; or, without one, a file of several names. */
+struct subject {
+	struct file_handle *handle;
+	const char *name; /* NULL: the handle is the file's own */
+};
+
+/* One record of an event. 1: taken; 0: it says nothing to us; -EBADMSG. */
+static int take_record(uint8_t *at, const uint8_t *end, struct subject *to)
 {
-	uint8_t *at = (uint8_t *)m + m->metadata_len, *end = (uint8_t *)m + m->event_len;
+	struct fanotify_event_info_fid *info = (struct fanotify_event_info_fid *)at;
+	struct file_handle *handle = (struct file_handle *)info->handle;
+	const uint8_t type = info->hdr.info_type;
+	const uint8_t *info_end = at + info->hdr.len, *name;
 
-	while (end - at >= (ptrdiff_t)sizeof(struct fanotify_event_info_fid)) {
-		struct fanotify_event_info_fid *info = (struct fanotify_event_info_fid *)at;
-		uint8_t *info_end = at + info->hdr.len;
-		struct file_handle *handle = (struct file_handle *)info->handle;
-
-		if (info->hdr.len < sizeof(*info) + sizeof(*handle) || info_end > end)
-			return false;
-		at = info_end;
-		if (info->hdr.info_type != FAN_EVENT_INFO_TYPE_DFID_NAME &&
-		    info->hdr.info_type != FAN_EVENT_INFO_TYPE_DFID)
-			continue;
-		if (handle->handle_bytes > (size_t)(info_end - handle->f_handle))
-			return false;
-		*ret_handle = handle;
-		*ret_name = ".";
-		if (info->hdr.info_type == FAN_EVENT_INFO_TYPE_DFID)
-			return true;
-		*ret_name = (const char *)handle->f_handle + handle->handle_bytes;
-		return memchr(*ret_name, 0, (size_t)(info_end - (const uint8_t *)*ret_name));
+	if (info->hdr.len < sizeof(*info) + sizeof(*handle) || info_end > end ||
+	    handle->handle_bytes > (size_t)(info_end - handle->f_handle))
+		return -EBADMSG;
+	name = handle->f_handle + handle->handle_bytes;
+	if (type == FAN_EVENT_INFO_TYPE_DFID_NAME) {
+		if (!memchr(name, 0, (size_t)(info_end - name)))
+			return -EBADMSG;
+		*to = (struct subject){ handle, (const char *)name };
+	} else if (type == FAN_EVENT_INFO_TYPE_DFID) {
+		*to = (struct subject){ handle, "." };
+	} else if (type == FAN_EVENT_INFO_TYPE_FID && !to->handle) {
+		*to = (struct subject){ handle, NULL };
+	} else {
+		return 0;
 	}
-	return false;
+	return 1;
 }
 
-static void take_event(struct watch *w, struct fanotify_group *g, struct fanotify_event_metadata *m)
+static bool find_subject(uint8_t *at, const uint8_t *end, struct subject *ret_subject)
 {
-	struct file_handle *handle;
-	const char *name;
+	*ret_subject = (struct subject){ 0 };
+	while (end - at >= (ptrdiff_t)sizeof(struct fanotify_event_info_fid)) {
+		if (take_record(at, end, ret_subject) < 0)
+			return false;
+		at += ((struct fanotify_event_info_header *)at)->len;
+	}
+	return ret_subject->handle;
+}
+
+/*
+ * A file that got or lost a name: the events of those names say nothing of the
+ * others. It is marked by the one that the kernel remembers it by, if any.
+ */
+static void take_file(struct watch *w, struct fanotify_group *g, struct file_handle *handle)
+{
+	struct cached c = { 0 };
+	char path[PATH_BYTES];
+
+	if (handle_path(g, handle, path) > 0 && find_spots(w, g, path, &c) == 0) {
+		for (const struct spot *spot = c.spots; spot; spot = spot->next)
+			if (!spot->above)
+				watch_note(w, spot->source, spot->text, ".", DIRTY_SELF);
+	}
+	spots_free(&c);
+}
+
+static void take_event(struct watch *w, struct fanotify_group *g,
+		       const struct fanotify_event_metadata *m, uint8_t *event)
+{
+	struct subject subject;
 
 	if (m->mask & FAN_Q_OVERFLOW) {
 		for (size_t i = 0; i < w->n_sources; i++)
@@ -556,25 +598,46 @@ static void take_event(struct watch *w, struct fanotify_group *g, struct fanotif
 				watch_note_overflow(w, &w->sources[i]);
 		return;
 	}
-	/* Without a folder it is about a file that has no name: nobody can capture it. */
-	if (m->vers == FANOTIFY_METADATA_VERSION && find_name(m, &handle, &name))
-		take_named(w, g, m->mask, handle, name);
+	if (!find_subject(event + m->metadata_len, event + m->event_len, &subject))
+		return;
+	if (subject.name)
+		take_named(w, g, m->mask, subject.handle, subject.name);
+	else if (!(m->mask & FAN_ONDIR))
+		take_file(w, g, subject.handle);
+}
+
+/* Events lie at multiples of 4 bytes: their heads are copied, the rest needs no more than that. */
+static int take_events(struct watch *w, struct fanotify_group *g, size_t n)
+{
+	uint8_t *at = w->events, *end = at + n;
+
+	while (at < end) {
+		struct fanotify_event_metadata m;
+
+		if ((size_t)(end - at) < sizeof(m))
+			return -EBADMSG;
+		memcpy(&m, at, sizeof(m));
+		if (m.vers != FANOTIFY_METADATA_VERSION || m.event_len > (size_t)(end - at) ||
+		    m.metadata_len < sizeof(m) || m.metadata_len > m.event_len)
+			return -EBADMSG;
+		take_event(w, g, &m, at);
+		at += m.event_len;
+	}
+	return 0;
 }
 
 static void read_group(struct watch *w, struct fanotify_group *g)
 {
 	for (unsigned int i = 0; i < WATCH_READS_MAX; i++) {
-		struct fanotify_event_metadata *m = (struct fanotify_event_metadata *)w->events;
 		ssize_t n = read(g->fd, w->events, WATCH_EVENT_BYTES);
+		int r = n >= 0 ? take_events(w, g, (size_t)n) : -errno;
 
-		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			log_warning("watch: events cannot be read: %s", strerror(errno));
+		if (r < 0 && r != -EAGAIN && r != -EINTR) {
+			log_warning("watch: events cannot be read: %s", strerror(-r));
 			lost(w);
 		}
 		if (n <= 0)
 			return;
-		for (; FAN_EVENT_OK(m, n); m = FAN_EVENT_NEXT(m, n))
-			take_event(w, g, m);
 	}
 }
 

@@ -662,7 +662,7 @@ static void take_above(struct watch *w, struct watched *s, const struct above *a
 	if (e->mask & LIST_MASK)
 		s->refresh = true;
 	else if (a->next[n] == '\0' && !(e->mask & IN_ISDIR)) /* a source that is a file */
-		watch_note(w, s, "", ".", false, DIRTY_SELF | DIRTY_CLOSED, false);
+		watch_note(w, s, "", ".", DIRTY_SELF | DIRTY_CLOSED);
 }
 
 /* A folder may have come to this place. */
@@ -685,6 +685,20 @@ static int look_at_place(struct watch *w, struct watched *s, uint32_t folder, co
 	return r < 0 ? r : list_all(w, s);
 }
 
+/* Is it another name of a file that was there? That one may change through this one, unsaid. */
+static int is_second_name(const struct inotify_tree *t, const char *path, const char *name)
+{
+	CLEANUP(free_ptr) char *copy = strdup(path);
+	CLEANUP(close_fd_ptr) int fd = -1;
+	struct stat st;
+
+	if (!copy)
+		return -ENOMEM;
+	fd = open_path(t, copy);
+	return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       !S_ISDIR(st.st_mode) && st.st_nlink > 1;
+}
+
 static unsigned int flags_of(uint32_t mask)
 {
 	unsigned int flags = DIRTY_SELF;
@@ -693,6 +707,10 @@ static unsigned int flags_of(uint32_t mask)
 		flags |= DIRTY_DEEP;
 	if (mask & IN_CLOSE_WRITE)
 		flags |= DIRTY_CLOSED;
+	if (mask & IN_ISDIR)
+		flags |= WATCH_FOLDER;
+	if (mask & LIST_MASK)
+		flags |= WATCH_LISTED;
 	return flags;
 }
 
@@ -712,8 +730,10 @@ static int take_named(struct watch *w, struct watched *s, uint32_t folder,
 		r = look_at_place(w, s, folder, (char *)path.data, name);
 		if (s->tree->n_used > n_before)
 			flags |= DIRTY_DEEP;
+	} else if (e->mask & IN_CREATE && is_second_name(s->tree, (char *)path.data, name)) {
+		watch_note_all(w, s);
 	}
-	watch_note(w, s, (char *)path.data, name, e->mask & IN_ISDIR, flags, e->mask & LIST_MASK);
+	watch_note(w, s, (char *)path.data, name, flags);
 	return r;
 }
 

@@ -27,6 +27,7 @@ struct watched {
 	char *path;
 	struct exclude *excludes;
 	bool one_file_system;
+	enum watch_backend best;
 
 	/* guarded by watch.lock */
 	struct dirty_set *pending;
@@ -51,7 +52,6 @@ struct watch {
 	size_t n_sources;
 	char **ignored;
 	size_t n_ignored;
-	enum watch_backend best;
 	uint32_t poll_interval_s;
 	size_t names_max;
 
@@ -80,12 +80,17 @@ struct watch {
 const char *watch_below(const char *path, const char *folder);
 /** Does a capture leave out this folder of a source, or one above it? */
 bool watch_leaves_out(const struct watch *w, const struct watched *s, const char *folder);
+/* With the DIRTY_* flags of an event. */
+enum {
+	WATCH_LISTED = 0x100, /* the folder's list of names has changed */
+	WATCH_FOLDER = 0x200, /* the name is a folder's */
+};
 /**
  * An event in a folder of a source that is not left out: `name`, or "." for the
- * folder itself. `listed`: the folder's list of names has changed.
+ * folder itself. `flags`: DIRTY_* and WATCH_*.
  */
 void watch_note(struct watch *w, struct watched *s, const char *folder, const char *name,
-		bool is_folder, unsigned int flags, bool listed);
+		unsigned int flags);
 /** Hints were lost, or could not be understood. */
 void watch_note_all(struct watch *w, struct watched *s);
 /** As watch_note_all(), and counted. */

@@ -174,6 +174,9 @@ static int try_fanotify(struct watch *w, struct watched *s, int fd, char *reason
 	if (r == -EPERM)
 		(void)snprintf(reason, n,
 			       "fanotify needs root: CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH");
+	else if (r == -EXDEV)
+		(void)snprintf(reason, n, "fanotify does not watch a single subvolume of %s",
+			       row ? row->type : "this");
 	else if (r < 0)
 		(void)snprintf(reason, n, "fanotify does not work on %s: %s",
 			       row ? row->type : "an unknown mount", strerror(-r));
@@ -230,9 +233,9 @@ static enum watch_backend choose_backend(struct watch *w, struct watched *s, cha
 			       remote->type, remote->point);
 		return WATCH_POLL;
 	}
-	if (w->best == WATCH_FANOTIFY && fd >= 0 && try_fanotify(w, s, fd, reason, n) == 0)
+	if (s->best == WATCH_FANOTIFY && fd >= 0 && try_fanotify(w, s, fd, reason, n) == 0)
 		return WATCH_FANOTIFY;
-	if (w->best <= WATCH_INOTIFY && try_inotify(w, s, reason, n) == 0)
+	if (s->best <= WATCH_INOTIFY && try_inotify(w, s, reason, n) == 0)
 		return WATCH_INOTIFY;
 	return WATCH_POLL;
 }
@@ -272,7 +275,7 @@ static void setup_source(struct watch *w, struct watched *s)
 			   : backend == WATCH_INOTIFY ? inotify_tree_watches(s->tree)
 						      : 0;
 	lock_drop(&w->lock);
-	if (changed && backend == WATCH_POLL && w->best != WATCH_POLL)
+	if (changed && backend == WATCH_POLL && s->best != WATCH_POLL)
 		log_warning("watch: %s: changes are only looked for every %u s: %s", s->path,
 			    w->poll_interval_s, reason);
 	else if (changed && *reason)
@@ -330,7 +333,7 @@ static void poll_source(struct watch *w, struct watched *s, int64_t now)
 	if (s->state.backend == WATCH_POLL)
 		watch_note_all(w, s);
 	for (size_t i = 0; i < s->n_polled; i++)
-		watch_note(w, s, s->polled[i], ".", true, DIRTY_SELF | DIRTY_DEEP, false);
+		watch_note(w, s, s->polled[i], ".", DIRTY_SELF | DIRTY_DEEP | WATCH_FOLDER);
 }
 
 void watch_housekeeping(struct watch *w)

@@ -72,20 +72,28 @@ static int compare_live(const void *a, const void *b)
 }
 
 /*
- * Small packs: the smallest ones, as long as each is not much larger than all
- * before it together, so that a byte is rewritten a few times in its life and
- * not at every collection.
+ * Small packs, smallest first: as soon as several are of like size (each not
+ * much larger than those of its group before it together), they are merged with
+ * all that are smaller. So a byte is rewritten a few times in its life, not at
+ * every collection.
  */
 static void choose_small(struct pack_use **small, size_t n)
 {
+	size_t group = 0, end = 0;
 	uint64_t sum = 0;
-	size_t end = 0;
 
 	if (n > 0)
 		qsort(small, n, sizeof(struct pack_use *), compare_live);
-	while (end < n && small[end]->live <= 2 * sum + MERGE_STEP_BYTES)
-		sum += small[end++]->live;
-	if (end < MERGE_PACKS_MIN)
+	for (; end < n; end++) {
+		if (end > group && small[end]->live > 2 * sum + MERGE_STEP_BYTES) {
+			if (end - group >= MERGE_PACKS_MIN)
+				break;
+			group = end;
+			sum = 0;
+		}
+		sum += small[end]->live;
+	}
+	if (end - group < MERGE_PACKS_MIN)
 		return;
 	for (size_t i = 0; i < end; i++)
 		small[i]->fate = FATE_COPY;

@@ -277,6 +277,7 @@ void alerts_evaluate(struct alerts *a, const struct protection *p, const struct 
 				 ? (int64_t)config->repeat_every_ms * 1000000
 				 : INT64_MAX;
 	LOCK_SCOPE(&a->lock);
+	a->now_ns = p->now_ns;
 	take_command(a, config->on_alert);
 	for (size_t i = 0; i < a->conditions.n; i++)
 		a->conditions.items[i].seen = false;

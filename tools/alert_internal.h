@@ -98,6 +98,7 @@ struct alerts {
 	struct condition_list conditions;
 	struct judged_source *sources;
 	size_t n_sources;
+	int64_t now_ns;                       /* of the last evaluation */
 	char *command;                        /* "": the log only */
 	bool dirty;                           /* the file is behind */
 	int64_t started_s[ALERTS_PER_MINUTE]; /* monotonic: the newest starts of the command */

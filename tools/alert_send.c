@@ -221,7 +221,7 @@ static void note_sent(struct alerts *a, const struct event *e, int r)
 		c->tell = TELL_NOTHING;
 	if (e->tell == TELL_BEGIN) {
 		c->told++;
-		c->told_ns = clock_now_ns();
+		c->told_ns = a->now_ns;
 	}
 }
 

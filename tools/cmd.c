@@ -6,10 +6,11 @@
 volatile bool cmd_cancelled;
 
 const struct cmd *const cmd_table[] = {
-	&cmd_init,   &cmd_snapshot,   &cmd_snapshots, &cmd_ls,     &cmd_cat,    &cmd_find,
-	&cmd_diff,   &cmd_history,    &cmd_restore,   &cmd_mount,  &cmd_umount, &cmd_status,
-	&cmd_forget, &cmd_prune,      &cmd_check,     &cmd_repair, &cmd_key,    &cmd_unlock,
-	&cmd_help,   &cmd_completion, &cmd_version,
+	&cmd_init,       &cmd_protect, &cmd_unprotect, &cmd_sources, &cmd_snapshot, &cmd_snapshots,
+	&cmd_ls,         &cmd_cat,     &cmd_find,      &cmd_diff,    &cmd_history,  &cmd_restore,
+	&cmd_mount,      &cmd_umount,  &cmd_status,    &cmd_alert,   &cmd_forget,   &cmd_prune,
+	&cmd_check,      &cmd_repair,  &cmd_config,    &cmd_key,     &cmd_unlock,   &cmd_help,
+	&cmd_completion, &cmd_version,
 };
 const size_t cmd_table_n = sizeof(cmd_table) / sizeof(cmd_table[0]);
 

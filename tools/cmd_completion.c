@@ -86,6 +86,7 @@ static void print_bash(void)
 		    "\t\tmoments+=$(yore -q snapshots --names 2>/dev/null </dev/null)\n"
 		    "\t\tCOMPREPLY=($(compgen -W \"$moments\" -- \"$cur\")) ;;\n"
 		    "\tkey) COMPREPLY=($(compgen -W 'list add remove recovery' -- \"$cur\")) ;;\n"
+		    "\tconfig) COMPREPLY=($(compgen -W 'show check' -- \"$cur\")) ;;\n"
 		    "\tcompletion) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$cur\")) ;;\n"
 		    "\thelp) COMPREPLY=($(compgen -W '",
 		    stdout);
@@ -138,6 +139,7 @@ static void print_zsh(void)
 		"\t\tcompadd latest today yesterday "
 		"$(yore -q snapshots --names 2>/dev/null </dev/null) ;;\n"
 		"\tkey) compadd list add remove recovery ;;\n"
+		"\tconfig) compadd show check ;;\n"
 		"\tcompletion) compadd bash zsh fish ;;\n"
 		"\tesac\n"
 		"\t[[ $PREFIX == -* ]] || _files\n"
@@ -184,6 +186,7 @@ static void print_fish(void)
 		   "'latest today yesterday (yore -q snapshots --names 2>/dev/null </dev/null)'\n"
 		   "complete -c yore -n '__fish_seen_subcommand_from key' -f -a "
 		   "'list add remove recovery'\n"
+		   "complete -c yore -n '__fish_seen_subcommand_from config' -f -a 'show check'\n"
 		   "complete -c yore -n '__fish_seen_subcommand_from completion' -f -a "
 		   "'bash zsh fish'");
 	for (size_t i = 0; i < cmd_table_n; i++)

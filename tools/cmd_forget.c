@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* A mount that is asked lets go of what nobody uses within a moment. */
-#define BUSY_TRIES 15
+#define BUSY_TRIES 10
 #define BUSY_WAIT_MS 200
 #define NAMES_SHOWN 5
 
@@ -93,7 +93,7 @@ static int say_rule(const struct options *o, int r, char *wrong)
 
 	if (r == -ENOMEM)
 		return failure_errno(r, "forget");
-	return r < 0 ? options_wrong(o, "%s", text ? text : "a wrong rule") : EXIT_CODE_DONE;
+	return r < 0 ? options_wrong(o, "%s", text) : EXIT_CODE_DONE;
 }
 
 static int take_count(const struct options *o, struct request *q, size_t i)
@@ -116,21 +116,25 @@ static int take_rule(const struct options *o, struct request *q, const char *wor
 {
 	CLEANUP(free_ptr) char *text = NULL;
 	char *wrong = NULL;
+	int r;
 
 	if (asprintf(&text, "%s %s", word, optarg) < 0) {
 		text = NULL;
 		return failure_errno(-ENOMEM, "forget");
 	}
-	return say_rule(o, retention_parse_rule(text, &q->policy, &wrong), wrong);
+	r = retention_parse_rule(text, &q->policy, &wrong);
+	return say_rule(o, r, wrong);
 }
 
 static int take_option(const struct options *o, struct request *q, int c)
 {
 	char *wrong = NULL;
+	int r;
 
 	switch (c) {
 	case OPTION_KEEP:
-		return say_rule(o, retention_parse(optarg, &q->policy, &wrong), wrong);
+		r = retention_parse(optarg, &q->policy, &wrong);
+		return say_rule(o, r, wrong);
 	case OPTION_WITHIN:
 		return take_rule(o, q, "all for");
 	case OPTION_TAG:

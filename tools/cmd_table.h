@@ -5,8 +5,9 @@
 
 #include "tools/cmd.h"
 
-extern const struct cmd cmd_init, cmd_snapshot, cmd_snapshots, cmd_ls, cmd_cat, cmd_find, cmd_diff,
-	cmd_history, cmd_status, cmd_mount, cmd_umount, cmd_restore, cmd_forget, cmd_prune,
-	cmd_check, cmd_repair, cmd_key, cmd_completion, cmd_version, cmd_help, cmd_unlock;
+extern const struct cmd cmd_alert, cmd_init, cmd_protect, cmd_unprotect, cmd_sources, cmd_snapshot,
+	cmd_snapshots, cmd_ls, cmd_cat, cmd_find, cmd_diff, cmd_history, cmd_status, cmd_mount,
+	cmd_umount, cmd_restore, cmd_forget, cmd_prune, cmd_check, cmd_repair, cmd_config, cmd_key,
+	cmd_completion, cmd_version, cmd_help, cmd_unlock;
 
 #endif

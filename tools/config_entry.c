@@ -7,7 +7,6 @@
 #include "tools/spelling.h"
 #include "tools/usual.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,16 +123,23 @@ static bool section_known(const char *section)
 	return strcmp(section, "source") == 0;
 }
 
+static bool is_upper(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
 /* As people write it who have other programs' habits: "OneFileSystem", "one_file_system". */
 static void plain_word(const char *typed, char to[static SPELLING_BYTES_MAX + 1])
 {
 	size_t n = 0;
 
 	for (size_t i = 0; typed[i] && n < SPELLING_BYTES_MAX - 1; i++) {
-		if (isupper((unsigned char)typed[i]) && i > 0 &&
-		    islower((unsigned char)typed[i - 1]))
+		if (is_upper(typed[i]) && i > 0 && !is_upper(typed[i - 1]) && typed[i - 1] != '-')
 			to[n++] = '-';
-		to[n++] = typed[i] == '_' ? '-' : (char)tolower((unsigned char)typed[i]);
+		to[n] = typed[i] == '_' ? '-' : typed[i];
+		if (is_upper(to[n]))
+			to[n] = (char)(to[n] + ('a' - 'A'));
+		n++;
 	}
 	to[n] = '\0';
 }
@@ -273,7 +279,7 @@ static int unknown_key(struct config_loader *l, const char *key, unsigned int li
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(keys[i].section, l->section) == 0)
 			spelling_offer(&near, typed, keys[i].key);
-	if (near.word && (near.distance == 0 || !other))
+	if (near.word && (strcmp(near.word, typed) == 0 || !other))
 		config_loader_problem(l, l->file, line, "unknown key '%s'; did you mean '%s'?", key,
 				      near.word);
 	else if (other)

@@ -124,11 +124,13 @@ int config_key_path(const char *text, char **ret_path)
 static int set_path(const struct config_key *k, char **to, const char *text, char **ret_wrong)
 {
 	CLEANUP(free_ptr) char *path = NULL;
-	int r;
+	int r = 0;
 
 	if (text[0] == '\0' && k->kind == CONFIG_KIND_PLACE)
 		path = strdup("");
-	else if ((r = config_key_path(text, &path)) == -EINVAL)
+	else
+		r = config_key_path(text, &path);
+	if (r == -EINVAL)
 		return refuse(ret_wrong, "it wants a path that begins with '/' or '~/'");
 	if (!path)
 		return -ENOMEM;

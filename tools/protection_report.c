@@ -218,12 +218,14 @@ static char *report_text(const struct protection *p)
 }
 
 /* The text without what changes all the time. */
-static char *news_text(const struct protection *p)
+static char *news_text(const struct protection *p, uint64_t known_free_bytes)
 {
 	struct protection news = *p; /* borrows the lists */
+	uint64_t more = p->repository_free_bytes - known_free_bytes;
 
 	news.now_ns = 0;
-	news.repository_free_bytes -= news.repository_free_bytes % FREE_BYTES_STEP;
+	if (more < FREE_BYTES_STEP || 0 - more < FREE_BYTES_STEP)
+		news.repository_free_bytes = known_free_bytes;
 	return report_text(&news);
 }
 
@@ -237,8 +239,8 @@ static bool is_known(struct io *io, const struct protection *p)
 	if (protection_read(io, &known) < 0 || known.now_ns > p->now_ns ||
 	    p->now_ns - known.now_ns >= PROTECTION_PUBLISH_MOST_S * NS_PER_S)
 		return false;
-	theirs = news_text(&known);
-	ours = news_text(p);
+	theirs = news_text(&known, known.repository_free_bytes);
+	ours = news_text(p, known.repository_free_bytes);
 	return theirs && ours && strcmp(theirs, ours) == 0;
 }
 

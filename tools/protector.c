@@ -104,6 +104,13 @@ static void recall_targets(struct protector *p)
 	}
 }
 
+static enum watch_backend best_backend(enum config_watch wanted)
+{
+	return wanted == CONFIG_WATCH_AUTO      ? WATCH_FANOTIFY
+	       : wanted == CONFIG_WATCH_INOTIFY ? WATCH_INOTIFY
+						: WATCH_POLL;
+}
+
 static int start_watch(struct protector *p)
 {
 	CLEANUP(free_ptr) struct watch_source *sources = NULL;
@@ -120,7 +127,8 @@ static int start_watch(struct protector *p)
 			(struct watch_source){ .path = p->targets[i].path,
 					       .excludes = p->targets[i].config->excludes,
 					       .one_file_system =
-						       p->targets[i].config->one_file_system };
+						       p->targets[i].config->one_file_system,
+					       .best = best_backend(p->targets[i].config->watch) };
 	}
 	options.sources = sources;
 	options.poll_interval_s = (uint32_t)(p->config.poll_every_ms / 1000);
@@ -395,6 +403,8 @@ int protector_new(const struct protector_options *options, struct config *config
 	p->state.protecting = true;
 	r = open_timeline(p);
 	if (r == 0)
+		r = alerts_new(store_io(options->session->store), &p->alerts);
+	if (r == 0)
 		r = adopt_config(p);
 	if (r == 0)
 		r = start_threads(p);
@@ -449,6 +459,7 @@ void protector_free(struct protector *p)
 	watch_free(p->watch);
 	targets_free(p);
 	dropped_free(p);
+	alerts_free(p->alerts);
 	protection_done(&p->state);
 	if (p->owns_timeline)
 		timeline_close(p->timeline);

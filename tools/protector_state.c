@@ -172,7 +172,7 @@ static void tell(struct protector *p, bool with_alerts)
 	say_status(&state);
 	if (with_alerts) {
 		LOCK_SCOPE(&p->config_lock); /* the configuration stays */
-		(void)0;
+		alerts_evaluate(p->alerts, &state, &p->config);
 	}
 	if (p->options.changed)
 		p->options.changed(p->options.context);

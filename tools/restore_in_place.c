@@ -28,6 +28,7 @@ void in_place_done(struct in_place *p)
 
 static const char *or_root(const char *path)
 {
+	assert(path);
 	return path[0] ? path : "/";
 }
 
@@ -72,8 +73,10 @@ static int find_jobs(const struct record *record, const char *path, struct in_pl
 /* The place must be where it was: not behind a symlink that was put in the way. */
 static int check_target(const struct in_place_job *job)
 {
-	CLEANUP(free_ptr) char *real = realpath(job->target, NULL);
+	CLEANUP(free_ptr) char *real = NULL;
 
+	assert(job->target);
+	real = realpath(job->target, NULL);
 	if (!real && errno == ENOENT)
 		return EXIT_CODE_DONE; /* made again */
 	if (!real)
@@ -112,15 +115,6 @@ static const struct record_source *source_of(const struct record *record, const 
 	return NULL;
 }
 
-/* The source that holds a job now, or that held it then. */
-static const struct record_source *find_source(const struct safety *s,
-					       const struct in_place_job *job)
-{
-	const struct record_source *now = source_of(&s->latest, or_root(job->path));
-
-	return now ? now : source_of(&s->old, or_root(job->path));
-}
-
 static int check_excludes(const struct record_source *source)
 {
 	if (source->excludes[0] || (source->flags & SOURCE_EXCLUDE_CACHES))
@@ -132,24 +126,49 @@ static int check_excludes(const struct record_source *source)
 	return EXIT_CODE_DONE;
 }
 
-static int gather_sources(struct safety *s, const struct in_place *p, bool delete_extra)
+static void add_source(struct safety *s, const char *path)
 {
-	s->sources = calloc(p->n, sizeof(*s->sources));
-	if (!s->sources)
-		return failure_errno(-ENOMEM, "restore");
-	for (size_t i = 0; i < p->n; i++) {
-		const struct record_source *source = find_source(s, &p->jobs[i]);
-		int r = EXIT_CODE_DONE;
+	for (size_t i = 0; i < s->n; i++) {
+		assert(s->sources[i].path);
+		if (strcmp(s->sources[i].path, path) == 0)
+			return;
+	}
+	s->sources[s->n++] = (struct capture_source){ .path = path };
+}
 
-		assert(source); /* the jobs come from the old record */
-		if (delete_extra)
-			r = check_excludes(source);
-		if (r != EXIT_CODE_DONE)
-			return r;
-		if (s->n == 0 || strcmp(s->sources[s->n - 1].path, source->path) != 0)
-			s->sources[s->n++] = (struct capture_source){ .path = source->path };
+/* Every source of a record that a job touches. EXIT_CODE_DONE or an exit code. */
+static int add_touched(struct safety *s, const struct record *record, const char *path,
+		       bool delete_extra)
+{
+	for (size_t i = 0; i < record->n_sources; i++) {
+		const struct record_source *source = &record->sources[i];
+
+		if ((source->flags & SOURCE_STREAM) || (!source_path_within(path, source->path) &&
+							!source_path_within(source->path, path)))
+			continue;
+		if (delete_extra && check_excludes(source) != EXIT_CODE_DONE)
+			return EXIT_CODE_FAILED;
+		add_source(s, source->path);
 	}
 	return EXIT_CODE_DONE;
+}
+
+/* As they are protected now; what no longer is, as it was then. */
+static int gather_sources(struct safety *s, const struct in_place *p, bool delete_extra)
+{
+	int r = EXIT_CODE_DONE;
+
+	s->sources = calloc(s->latest.n_sources + s->old.n_sources + 1, sizeof(*s->sources));
+	if (!s->sources)
+		return failure_errno(-ENOMEM, "restore");
+	for (size_t i = 0; i < p->n && r == EXIT_CODE_DONE; i++) {
+		const char *path = or_root(p->jobs[i].path);
+
+		r = add_touched(s, &s->latest, path, delete_extra);
+		if (r == EXIT_CODE_DONE && !source_of(&s->latest, path))
+			r = add_touched(s, &s->old, path, delete_extra);
+	}
+	return r;
 }
 
 static void say_problem(void *context, const char *path, const char *what, int error)

@@ -31,6 +31,7 @@ struct service {
 	struct protector *protector; /* NULL: it only shows */
 	struct lock mount_lock;      /* guards `mount`: others ask for its counts */
 	int ready_fd;                /* -1: in the foreground, or said already */
+	size_t n_sources;            /* in the configuration, as it was at the start */
 };
 
 /* What signals act on. */
@@ -121,6 +122,21 @@ static char *service_status(void *context)
 	return status_text(s->session, mount_json(s));
 }
 
+static char *service_metrics(void *context)
+{
+	struct service *s = context;
+
+	return status_metrics(s->session);
+}
+
+/* Also where this one only shows: it looks at whichever daemon protects. */
+static char *service_banner(void *context)
+{
+	struct service *s = context;
+
+	return status_banner(s->session->io, s->n_sources);
+}
+
 static void say_ready(void *context)
 {
 	struct service *s = context;
@@ -179,6 +195,8 @@ static int show_once(struct service *s)
 					 .read_ahead_bytes = q->read_ahead_bytes,
 					 .threads = q->threads,
 					 .status_json = service_status,
+					 .metrics = service_metrics,
+					 .banner = service_banner,
 					 .ready = say_ready,
 					 .context = s,
 					 .debug = q->debug };
@@ -246,6 +264,7 @@ static int start_protector(struct service *s, const struct cmd_globals *globals,
 					     .mountpoint = s->request->mountpoint };
 	int r;
 
+	s->n_sources = config->n_sources;
 	if (config->n_sources == 0)
 		return EXIT_CODE_DONE;
 	if (s->session->read_only) {

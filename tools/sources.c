@@ -45,7 +45,8 @@ void sources_tell_daemon(const struct config *c, bool quiet)
 	if (quiet || r == 0)
 		return;
 	if (r == -ENOENT && sources_have_repository(c))
-		failure_note("no daemon protects it now; 'yore mount' starts one");
+		failure_note("no daemon protects it now; 'yore mount' starts one (after 'yore "
+			     "umount' where it is mounted already)");
 	else if (r == -ENOENT)
 		failure_note("there is no repository at %s yet; 'yore init' makes it",
 			     c->repository);

@@ -3,8 +3,10 @@
 
 #include "store/base/bytes.h"
 #include "store/chunk_index.h"
+#include "tools/alert.h"
 #include "tools/describe.h"
 #include "tools/machine_key.h"
+#include "tools/metrics.h"
 #include "tools/output.h"
 
 #include <errno.h>
@@ -13,6 +15,7 @@
 #include <sys/statvfs.h>
 
 #define HOSTS_MAX 1024
+#define DAY_NS (INT64_C(86400) * 1000000000)
 
 void status_done(struct status *status)
 {
@@ -24,6 +27,8 @@ void status_done(struct status *status)
 	free(status->mountpoints);
 	free(status->repository);
 	free(status->host);
+	protection_done(&status->report);
+	json_decref(status->alerts);
 	memset(status, 0, sizeof(*status));
 }
 
@@ -156,8 +161,24 @@ static void look_at_disk(struct status *status)
 	status->recovery_unconfirmed = recovery && access(recovery, F_OK) == 0;
 }
 
+struct growth {
+	int64_t from_ns;
+	uint64_t bytes;
+};
+
+static int add_growth(void *context, const struct snapshot_info *info)
+{
+	struct growth *growth = context;
+
+	if (info->time_ns < growth->from_ns)
+		return 1;
+	growth->bytes += info->new_stored_bytes;
+	return 0;
+}
+
 static int collect(struct session *s, struct status *status)
 {
+	struct growth growth = { 0 };
 	struct host_gathering gathering = { .session = s, .status = status };
 	int r;
 
@@ -176,6 +197,11 @@ static int collect(struct session *s, struct status *status)
 	if (r < 0 && r != -ENOENT)
 		return r;
 	status->has_latest = r == 0;
+	growth.from_ns = status->now_ns - DAY_NS;
+	r = timeline_each(s->timeline, true, add_growth, &growth);
+	if (r < 0)
+		return r;
+	status->new_bytes_day = growth.bytes;
 
 	r = chunk_index_stats(store_index(s->store), &status->chunks, &status->packs,
 			      &status->index_bytes);
@@ -186,6 +212,8 @@ static int collect(struct session *s, struct status *status)
 	if (r < 0)
 		return r;
 	look_at_disk(status);
+	status_read_daemon(s->io, status);
+	status->alerts = alerts_json(s->io);
 	return find_mountpoints(status);
 }
 
@@ -237,10 +265,50 @@ static json_t *mounts_json(const struct status *status)
 	return array;
 }
 
+static json_t *protection_status_json(const struct status *status)
+{
+	char line[STATUS_LINE_BYTES], time[OUTPUT_TIME_BYTES];
+	enum status_protection protection = status_protection(status, line);
+	json_t *o = json_object();
+
+	(void)json_object_set_new(o, "state", json_string(status_protection_name(protection)));
+	if (o)
+		(void)output_json_name(o, "line", line, strlen(line));
+	(void)json_object_set_new(o, "daemon",
+				  status->daemon ? json_integer(status->daemon) : json_null());
+	(void)json_object_set_new(o, "configured_sources", number(status->n_configured));
+	(void)json_object_set_new(o, "reported",
+				  status->has_report
+					  ? json_string(output_time_utc(status->report_ns, time))
+					  : json_null());
+	(void)json_object_set_new(
+		o, "report", status->has_report ? protection_json(&status->report) : json_null());
+	return o;
+}
+
+static json_t *warnings_json(const struct status *status)
+{
+	json_t *warnings = json_array();
+	char line[STATUS_LINE_BYTES];
+	int check = status_check(status, line);
+
+	if (status->recovery_unconfirmed)
+		(void)json_array_append_new(warnings, json_string("recovery-code-unconfirmed"));
+	if (status->has_latest && status->latest.n_absent)
+		(void)json_array_append_new(warnings, json_string("sources-absent"));
+	if (check == EXIT_CODE_STALE)
+		(void)json_array_append_new(warnings, json_string("protection-stale"));
+	if (status->has_report && status->report.verify_errors > 0)
+		(void)json_array_append_new(warnings, json_string("verification-failed"));
+	if (status->config_is_wrong)
+		(void)json_array_append_new(warnings, json_string("configuration-wrong"));
+	return warnings;
+}
+
 json_t *status_json(const struct status *status)
 {
 	json_t *o = json_object();
-	json_t *warnings = json_array();
+	json_t *warnings = warnings_json(status);
 	char time[OUTPUT_TIME_BYTES];
 
 	if (!o || !warnings) {
@@ -265,12 +333,24 @@ json_t *status_json(const struct status *status)
 	(void)json_object_set_new(o, "free_bytes", number(status->free_bytes));
 	(void)json_object_set_new(o, "hosts", hosts_json(status));
 	(void)json_object_set_new(o, "mounts", mounts_json(status));
-	if (status->recovery_unconfirmed)
-		(void)json_array_append_new(warnings, json_string("recovery-code-unconfirmed"));
-	if (status->has_latest && status->latest.n_absent)
-		(void)json_array_append_new(warnings, json_string("sources-absent"));
+	(void)json_object_set_new(o, "new_bytes_day", number(status->new_bytes_day));
+	(void)json_object_set_new(o, "protection", protection_status_json(status));
+	(void)json_object_set_new(o, "alerts",
+				  status->alerts ? json_incref(status->alerts) : json_array());
 	(void)json_object_set_new(o, "warnings", warnings);
 	return o;
+}
+
+char *status_metrics(struct session *s)
+{
+	struct status status;
+	char *text;
+
+	if (status_collect(s, &status) < 0)
+		return NULL;
+	text = metrics_text(&status);
+	status_done(&status);
+	return text;
 }
 
 char *status_text(struct session *s, json_t *mount)

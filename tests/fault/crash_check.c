@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -87,6 +88,17 @@ static const char *say(struct crash_check *c, const char *format, ...)
 	return c->text;
 }
 
+static atomic_uint alarms;
+
+void crash_check_log(enum log_level level, const char *line)
+{
+	(void)level;
+	if (strstr(line, "ALARM"))
+		atomic_fetch_add(&alarms, 1);
+	if (getenv("CRASH_MODEL_LOG"))
+		(void)fprintf(stderr, "%s\n", line);
+}
+
 static const char *errno_text(int r)
 {
 	return strerrordesc_np(-r);
@@ -112,6 +124,14 @@ void acknowledged_add(struct acknowledged *a, const struct workload *w, uint32_t
 		break;
 	case FACT_KEY_GONE:
 		a->key_must_not[f->key] = true;
+		break;
+	case FACT_FORGETTING:
+		assert(f->seq < WORKLOAD_SEQS);
+		a->may_be_gone[f->seq] = true;
+		break;
+	case FACT_FORGOTTEN:
+		assert(f->seq < WORKLOAD_SEQS);
+		a->must_be_gone[f->seq] = true;
 		break;
 	case FACT_SNAPSHOT:
 		break;
@@ -511,6 +531,10 @@ static int visit_snapshot(void *context, const struct snapshot_info *info)
 
 	find_model(l, info);
 	l->n_listed++;
+	if (info->seq < WORKLOAD_SEQS && l->a->must_be_gone[info->seq]) {
+		(void)say(l->c, "forgotten snapshot %" PRIu64 " is listed again", info->seq);
+		return 1;
+	}
 	problem = check_folder(l, &info->root_tree, "", 0);
 	if (problem) {
 		(void)snprintf(inner, sizeof(inner), "%s", problem);
@@ -541,7 +565,8 @@ static const char *check_snapshots(struct look *l)
 	if (r < 0)
 		return say(c, "snapshots cannot be listed: %s", errno_text(r));
 	for (uint32_t i = 0; i < WORKLOAD_FACTS_MAX; i++)
-		if (l->a->facts[i] && c->w->facts[i].kind == FACT_SNAPSHOT && !l->seen[i])
+		if (l->a->facts[i] && c->w->facts[i].kind == FACT_SNAPSHOT && !l->seen[i] &&
+		    !l->a->may_be_gone[c->w->facts[i].seq])
 			return say(c, "acknowledged snapshot %" PRIu64 " is not listed",
 				   c->w->facts[i].seq);
 	return NULL;
@@ -566,6 +591,7 @@ static const char *look_open(struct look *l, struct crash_check *c, const struct
 	int r;
 
 	*l = (struct look){ .c = c, .a = a };
+	atomic_store(&alarms, 0);
 	r = memory_io_open(c->tree, &l->io);
 	assert(r == 0);
 	r = store_open(l->io, c->w->ring, STORE_READ_WRITE, &l->store);
@@ -574,6 +600,8 @@ static const char *look_open(struct look *l, struct crash_check *c, const struct
 	r = timeline_open(l->store, store_host(l->store), &l->timeline);
 	if (r < 0)
 		return say(c, "opening the timeline: %s", errno_text(r));
+	if (atomic_load(&alarms) > 0)
+		return say(c, "opening raises an alarm");
 	return NULL;
 }
 
@@ -636,6 +664,12 @@ static const char *thorough_look(struct crash_check *c, const struct acknowledge
 	r = workload_capture(c->w, l.timeline, 0, &info);
 	if (r < 0)
 		return say(c, "no snapshot can be taken afterwards: %s", errno_text(r));
+	r = workload_collect(l.timeline);
+	if (r < 0)
+		return say(c, "nothing can be collected afterwards: %s", errno_text(r));
+	problem = check_index(&l);
+	if (problem)
+		return problem;
 	r = timeline_count(l.timeline, &n);
 	problem = check_snapshots(&l);
 	if (!problem && (r < 0 || l.n_listed != n))

@@ -135,16 +135,46 @@ static size_t apply_without_rename(const struct mutant *m, struct memory_op *ops
 	return applied;
 }
 
-size_t mutant_apply(const struct mutant *m, const struct memory_op *ops, size_t n,
+/* Each such op goes to before the one that it should have waited for. */
+static size_t apply_early(const struct mutant *m, struct memory_op *ops, size_t n)
+{
+	size_t applied = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct memory_op op = ops[i];
+		size_t at = i;
+
+		if (!is_op(&op, m->kind, m->object) ||
+		    (m->folder && strncmp(op.path, m->folder, strlen(m->folder)) != 0))
+			continue;
+		while (at > 0 && !is_op(&ops[at - 1], m->after_kind, m->after_object))
+			at--;
+		if (at == 0)
+			continue;
+		at--;
+		memmove(&ops[at + 1], &ops[at], (i - at) * sizeof(*ops));
+		ops[at] = op;
+		applied++;
+	}
+	return applied;
+}
+
+size_t mutant_apply(const struct mutant *m, const struct memory_op *ops, size_t n, size_t from,
 		    struct memory_op **ret_ops, size_t *ret_n)
 {
 	struct memory_op *to = calloc(n + 1, sizeof(*to));
 	size_t applied;
 
 	assert(to);
-	applied = apply_order(m, ops, n, to, ret_n);
+	assert(from <= n);
+	if (from > 0)
+		memcpy(to, ops, from * sizeof(*to));
+	applied = apply_order(m, ops + from, n - from, to + from, ret_n);
 	if (m->form == MUTANT_WITHOUT_RENAME)
-		applied = apply_without_rename(m, to, ret_n);
+		applied = apply_without_rename(m, to + from, ret_n);
+	if (m->form == MUTANT_EARLY)
+		applied = apply_early(m, to + from, *ret_n);
+	*ret_n += from;
 	*ret_ops = to;
 	return applied;
 }
@@ -264,10 +294,20 @@ static void folder_synced(struct crash_states *s, const char *path)
 	}
 }
 
+/* Files that mean nothing once their holders are gone would only multiply the states. */
+static bool means_nothing(const struct memory_op *op)
+{
+	static const char prefix[] = "local/writers/";
+
+	return op->path && strncmp(op->path, prefix, sizeof(prefix) - 1) == 0;
+}
+
 void crash_states_step(struct crash_states *s, const struct memory_op *op)
 {
 	struct sim_inode *inode = NULL;
 
+	if (means_nothing(op))
+		return;
 	if (op->inode)
 		inode = inode_of(s, op->inode);
 	switch (op->kind) {

@@ -28,6 +28,7 @@ enum mutant_form {
 	MUTANT_WITHOUT_RENAME, /* make the file under its final name from the start */
 	MUTANT_FSYNC_LATE,     /* the file's fsync comes after its rename */
 	MUTANT_AFTER, /* fsync, rename, folder fsync come after the next op of another object */
+	MUTANT_EARLY, /* the op comes before the last op of another object */
 };
 
 struct mutant {
@@ -35,15 +36,16 @@ struct mutant {
 	enum memory_op_kind kind; /* SKIP: which op */
 	enum io_object object;
 	const char *folder;             /* SKIP: only where the path begins so; NULL: everywhere */
-	enum memory_op_kind after_kind; /* AFTER: which op it waits for */
+	enum memory_op_kind after_kind; /* AFTER: which op it waits for; EARLY: does not wait for */
 	enum io_object after_object;
+	bool last_collection; /* only in the workload's last part, in which no snapshot is taken */
 };
 
 /**
- * Copy a trace with the mutant applied; the caller frees *ret_ops. Returns how
- * often it applied.
+ * Copy a trace with the mutant applied to the ops from number `from` on; the
+ * caller frees *ret_ops. Returns how often it applied.
  */
-size_t mutant_apply(const struct mutant *m, const struct memory_op *ops, size_t n,
+size_t mutant_apply(const struct mutant *m, const struct memory_op *ops, size_t n, size_t from,
 		    struct memory_op **ret_ops, size_t *ret_n);
 
 /* ---- states ---- */

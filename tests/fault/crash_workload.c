@@ -2,6 +2,7 @@
 #include "tests/fault/crash_workload.h"
 
 #include "snapshots/capture.h"
+#include "snapshots/collect.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -219,7 +220,68 @@ static int take_snapshots(struct workload *w, uint32_t source, uint32_t first, u
 	return r;
 }
 
-static int two_writers(struct workload *w)
+int workload_collect(struct timeline *t)
+{
+	CLEANUP(chunk_cache_free_ptr) struct chunk_cache *cache = NULL;
+	const struct collect_options options = { .young_too = true,
+						 .rewrite_bytes = UINT64_MAX,
+						 .patience_ms = 20 };
+	struct collect_result result;
+	int r = chunk_cache_new(timeline_store(t), 4u << 20, 0, &cache);
+
+	if (r == 0)
+		r = collect_run(t, cache, &options, &result);
+	return r == 0 && (result.damaged > 0 || result.problems > 0) ? -EUCLEAN : r;
+}
+
+static int forget_some(struct workload *w, struct timeline *t, uint64_t first, uint64_t last)
+{
+	uint64_t seqs[WORKLOAD_FACTS_MAX];
+	struct forget_result result;
+	size_t n = 0;
+	int r;
+
+	for (uint64_t seq = first; seq <= last; seq++) {
+		struct snapshot_info info;
+
+		if (timeline_get(t, seq, &info) < 0)
+			continue;
+		seqs[n++] = seq;
+		acknowledge(w, &(struct fact){ .kind = FACT_FORGETTING, .seq = seq });
+	}
+	r = timeline_forget(t, seqs, n, &result);
+	if (r == 0 && result.forgotten == n)
+		for (size_t i = 0; i < n; i++)
+			acknowledge(w, &(struct fact){ .kind = FACT_FORGOTTEN, .seq = seqs[i] });
+	return r;
+}
+
+/* One process: opens, forgets what lies between these numbers, collects, closes. */
+static int forget_and_collect(struct workload *w, uint64_t first, uint64_t last)
+{
+	CLEANUP(io_free_ptr) struct io *io = NULL;
+	CLEANUP(store_close_ptr) struct store *store = NULL;
+	CLEANUP(timeline_close_ptr) struct timeline *timeline = NULL;
+	int r = memory_io_open(w->tree, &io);
+
+	if (r == 0)
+		r = store_open(io, w->ring, STORE_READ_WRITE, &store);
+	if (r == 0)
+		r = timeline_open(store, store_host(store), &timeline);
+	if (r == 0)
+		r = forget_some(w, timeline, first, last);
+	return r < 0 ? r : workload_collect(timeline);
+}
+
+/* What each of two processes does at once. */
+static int run_child(struct workload *w, bool collecting, uint32_t i)
+{
+	if (!collecting)
+		return take_snapshots(w, i, 2, 3);
+	return i == 0 ? forget_and_collect(w, 4, 5) : take_snapshots(w, i, 5, 6);
+}
+
+static int two_processes(struct workload *w, bool collecting)
 {
 	pid_t children[WORKLOAD_SOURCES];
 	int r = 0;
@@ -228,7 +290,7 @@ static int two_writers(struct workload *w)
 	for (uint32_t i = 0; i < WORKLOAD_SOURCES; i++) {
 		children[i] = fork();
 		if (children[i] == 0)
-			_exit(take_snapshots(w, i, 2, 3) < 0);
+			_exit(run_child(w, collecting, i) < 0);
 	}
 	for (uint32_t i = 0; i < WORKLOAD_SOURCES; i++) {
 		int status = -1;
@@ -325,11 +387,19 @@ int workload_record(struct workload *w, uint64_t seed, bool large)
 	if (r == 0)
 		r = change_keys(w);
 	if (r == 0)
-		r = two_writers(w);
+		r = two_processes(w, false);
 	if (r == 0)
 		r = rebuild(w);
 	if (r == 0)
 		r = take_snapshots(w, 0, 4, 4);
+	if (r == 0)
+		r = forget_and_collect(w, 1, 3);
+	if (r == 0)
+		r = two_processes(w, true);
+	if (r == 0)
+		r = take_snapshots(w, 0, 7, 10);
+	if (r == 0)
+		r = forget_and_collect(w, 7, 11);
 	return r;
 }
 

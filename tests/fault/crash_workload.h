@@ -5,7 +5,9 @@
  *
  * One run: init; two snapshots with changes between; a key added, one
  * removed; two processes that take snapshots at the same time; the index
- * rebuilt; one more snapshot. What the sources held is a function of seed,
+ * rebuilt; one more snapshot; snapshots forgotten and their space collected,
+ * the second time while another process takes snapshots, the third time last
+ * of all. What the sources held is a function of seed,
  * source and version, so that any process can say it again.
  */
 #ifndef TESTS_FAULT_CRASH_WORKLOAD_H
@@ -17,10 +19,19 @@
 #define WORKLOAD_SOURCES 2
 #define WORKLOAD_KEYS 3
 #define WORKLOAD_FACTS_MAX 64
+#define WORKLOAD_SEQS 64   /* numbers of records are below */
 #define MODEL_VERSIONS 512 /* more than any test makes */
 #define MODEL_FILES 7      /* at most, of one source */
 
-enum fact_kind { FACT_INIT_DONE, FACT_SNAPSHOT, FACT_KEY_ADDED, FACT_KEY_GOING, FACT_KEY_GONE };
+enum fact_kind {
+	FACT_INIT_DONE,
+	FACT_SNAPSHOT,
+	FACT_KEY_ADDED,
+	FACT_KEY_GOING,
+	FACT_KEY_GONE,
+	FACT_FORGETTING, /* seq may be gone from here on */
+	FACT_FORGOTTEN,  /* seq must be gone */
+};
 
 /* Something that the program acknowledged; the marks in the trace are their numbers. */
 struct fact {
@@ -66,6 +77,8 @@ void workload_done(struct workload *w);
 
 /** Make a repository behind `io` with the workload's keys and config, as `yore init` does. */
 int workload_init(struct workload *w, struct io *io, bool again);
+/** Collect all that can be collected. Returns 0 or -errno, also when something was not whole. */
+int workload_collect(struct timeline *t);
 /** Take a snapshot of one source as it lies there. */
 int workload_capture(struct workload *w, struct timeline *t, uint32_t source,
 		     struct snapshot_info *ret_info);

@@ -359,6 +359,25 @@ static bool test_every_state_is_sound(uint64_t seed, uint64_t n_states, uint32_t
 		.after_object = (other)                                      \
 	}
 
+#define LAST_SKIP(op, thing)                                                                  \
+	{                                                                                     \
+		.form = MUTANT_SKIP, .kind = (op), .object = (thing), .last_collection = true \
+	}
+#define LAST_FORM(way, thing)                                             \
+	{                                                                 \
+		.form = (way), .object = (thing), .last_collection = true \
+	}
+#define LAST_AFTER(thing, op, other)                                         \
+	{                                                                    \
+		.form = MUTANT_AFTER, .object = (thing), .after_kind = (op), \
+		.after_object = (other), .last_collection = true             \
+	}
+#define LAST_EARLY(op, thing, where, other_op, other)                                      \
+	{                                                                                  \
+		.form = MUTANT_EARLY, .kind = (op), .object = (thing), .folder = (where),  \
+		.after_kind = (other_op), .after_object = (other), .last_collection = true \
+	}
+
 static const struct mutant mutants[] = {
 	SKIP(MEMORY_FSYNC, IO_OBJECT_PACK),
 	SKIP(MEMORY_FSYNC, IO_OBJECT_RECORD),
@@ -387,12 +406,30 @@ static const struct mutant mutants[] = {
 	AFTER(IO_OBJECT_PACK, MEMORY_FSYNC_FOLDER, IO_OBJECT_RECORD),
 	AFTER(IO_OBJECT_RECORD, MEMORY_MARK, IO_OBJECT_LOCAL),
 	AFTER(IO_OBJECT_KEY, MEMORY_FSYNC_FOLDER, IO_OBJECT_CONFIG),
+	LAST_SKIP(MEMORY_FSYNC, IO_OBJECT_PACK),
+	LAST_SKIP(MEMORY_FSYNC_FOLDER, IO_OBJECT_PACK),
+	LAST_FORM(MUTANT_FSYNC_LATE, IO_OBJECT_PACK),
+	LAST_FORM(MUTANT_WITHOUT_RENAME, IO_OBJECT_PACK),
+	LAST_AFTER(IO_OBJECT_PACK, MEMORY_INDEX, IO_OBJECT_INDEX),
+	LAST_AFTER(IO_OBJECT_PACK, MEMORY_UNLINK, IO_OBJECT_PACK),
+	LAST_EARLY(MEMORY_UNLINK, IO_OBJECT_PACK, "packs/", MEMORY_INDEX, IO_OBJECT_INDEX),
+	LAST_SKIP(MEMORY_FSYNC, IO_OBJECT_RECORD),
+	LAST_SKIP(MEMORY_FSYNC_FOLDER, IO_OBJECT_RECORD),
+	LAST_AFTER(IO_OBJECT_RECORD, MEMORY_UNLINK, IO_OBJECT_RECORD),
+	LAST_AFTER(IO_OBJECT_RECORD, MEMORY_UNLINK, IO_OBJECT_PACK),
 };
 #define N_MUTANTS (sizeof(mutants) / sizeof(mutants[0]))
 
 static void mutant_print(const struct mutant *m, char *to, size_t n)
 {
 	const char *object = object_names[m->object];
+
+	if (m->last_collection) {
+		int used = snprintf(to, n, "in forgetting and collecting: ");
+
+		to += used;
+		n -= (size_t)used;
+	}
 
 	switch (m->form) {
 	case MUTANT_SKIP:
@@ -410,6 +447,10 @@ static void mutant_print(const struct mutant *m, char *to, size_t n)
 			       op_names[m->after_kind],
 			       m->after_kind == MEMORY_MARK ? "user"
 							    : object_names[m->after_object]);
+		break;
+	case MUTANT_EARLY:
+		(void)snprintf(to, n, "%s of a %s before the %s of the %s", op_names[m->kind],
+			       object, op_names[m->after_kind], object_names[m->after_object]);
 		break;
 	case MUTANT_NONE:
 		(void)snprintf(to, n, "the true protocol");
@@ -436,6 +477,15 @@ static size_t first_difference(const struct memory_op *a, const struct memory_op
 	return i;
 }
 
+/* Where the last snapshot was acknowledged. */
+static size_t last_collection(const struct workload *w, const struct memory_op *ops, size_t n)
+{
+	while (n > 0 &&
+	       (ops[n - 1].kind != MEMORY_MARK || w->facts[ops[n - 1].value].kind != FACT_SNAPSHOT))
+		n--;
+	return n;
+}
+
 static void try_mutant(struct workload *w, const struct mutant *m, struct outcome *outcome)
 {
 	CLEANUP(free_ptr) struct memory_op *mutated = NULL;
@@ -443,10 +493,11 @@ static void try_mutant(struct workload *w, const struct mutant *m, struct outcom
 	struct totals totals = { 0 };
 	const char *problem;
 	struct walk k;
-	size_t n, step;
+	size_t n, step, from;
 
 	ops = memory_tree_trace(w->tree, &n);
-	outcome->applied = mutant_apply(m, ops, n, &mutated, &n);
+	from = m->last_collection ? last_collection(w, ops, n) : 0;
+	outcome->applied = mutant_apply(m, ops, n, from, &mutated, &n);
 	walk_init(&k, w, &totals);
 	k.per_step_max = MUTANT_PER_STEP_MAX;
 	k.first_step = first_difference(ops, mutated, n);
@@ -492,7 +543,7 @@ static bool outcome_print(const struct mutant *m, const struct outcome *o)
 	char name[200];
 
 	mutant_print(m, name, sizeof(name));
-	printf("  %-8s  %-58s  %s\n",
+	printf("  %-8s  %-72s  %s\n",
 	       killed        ? "found"
 	       : !o->applied ? "UNUSED"
 			     : "SURVIVED",
@@ -527,12 +578,6 @@ static bool test_every_mutant_is_found(uint64_t seed, uint32_t n_processes)
 	return n_found == N_MUTANTS;
 }
 
-static void no_log(enum log_level level, const char *line)
-{
-	(void)level;
-	(void)line;
-}
-
 static uint64_t number_after(int argc, char **argv, const char *option, uint64_t otherwise)
 {
 	for (int i = 1; i + 1 < argc; i++)
@@ -550,8 +595,7 @@ int main(int argc, char **argv)
 
 	if (n_processes < 1 || n_processes > PROCESSES_MAX)
 		n_processes = 2;
-	if (!getenv("CRASH_MODEL_LOG"))
-		log_set_sink(no_log);
+	log_set_sink(crash_check_log);
 	if (crypto_init() < 0)
 		return 1;
 	printf("crash model: every step of recorded workloads\n");

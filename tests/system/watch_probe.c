@@ -9,6 +9,7 @@
  * counts; exits 1 when something was missed, 77 when BACKEND is not to be had.
  */
 #include "snapshots/watch.h"
+#include "store/base/log.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -230,6 +231,8 @@ int main(int argc, char **argv)
 
 	if (argc < 4)
 		return 2;
+	if (getenv("WATCH_PROBE_DEBUG"))
+		log_set_level(LOG_LEVEL_DEBUG);
 	source.path = argv[2];
 	options.best = strcmp(argv[1], "fanotify") == 0 ? WATCH_FANOTIFY : WATCH_INOTIFY;
 	if (watch_new(&options, &w) < 0 || dirty_set_new(NAMES_MAX, &d) < 0 ||

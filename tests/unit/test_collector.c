@@ -213,6 +213,43 @@ static void test_small_packs_are_merged(void **state)
 	assert_int_equal(s.packs_freed + s.packs_rewritten, 0);
 }
 
+/* One that is much smaller, and some that are much larger, keep nobody from merging. */
+static void test_packs_of_like_size_are_merged(void **state)
+{
+	struct fixture *f = *state;
+	struct chunk_id ids[7];
+	struct collector_stats s;
+
+	ids[0] = store_one(f, OBJECT_DATA, 100, 100);
+	for (uint64_t i = 1; i < 5; i++)
+		ids[i] = store_one(f, OBJECT_DATA, 3 * LARGE_BYTES / 10, i);
+	for (uint64_t i = 5; i < 7; i++)
+		ids[i] = store_one(f, OBJECT_DATA, 700 * (i - 4), i);
+	s = collect(f, &all_now, ids, 7);
+	assert_int_equal(s.packs_rewritten, 7);
+	assert_int_equal(s.packs_new, 1);
+	assert_int_equal(check_one(f, &ids[4], OBJECT_DATA, 3 * LARGE_BYTES / 10, 4), 0);
+}
+
+/* What was merged is not merged again with each few bytes that come. */
+static void test_a_merged_pack_is_left_alone_for_a_while(void **state)
+{
+	struct fixture *f = *state;
+	struct collector_stats s;
+	struct chunk_id ids[8];
+
+	for (uint64_t i = 0; i < 4; i++)
+		ids[i] = store_one(f, OBJECT_DATA, LARGE_BYTES / 2, i);
+	assert_int_equal(collect(f, &all_now, ids, 4).packs_new, 1);
+	for (uint64_t i = 4; i < 8; i++) {
+		ids[i] = store_one(f, OBJECT_DATA, OBJECT_BYTES, i);
+		s = collect(f, &all_now, ids, i + 1);
+		assert_int_equal(s.bytes_copied > LARGE_BYTES, 0);
+	}
+	assert_int_equal(s.packs_new, 1);
+	assert_int_equal(n_packs(f), 2);
+}
+
 static void test_nodes_and_data_part_ways(void **state)
 {
 	struct fixture *f = *state;
@@ -565,6 +602,8 @@ int main(void)
 		TEST(test_condemning_moves_the_generation_but_keeps_trust),
 		TEST(test_doubt_that_was_there_stays),
 		TEST(test_small_packs_are_merged),
+		TEST(test_packs_of_like_size_are_merged),
+		TEST(test_a_merged_pack_is_left_alone_for_a_while),
 		TEST(test_nodes_and_data_part_ways),
 		TEST(test_a_sparse_pack_is_rewritten),
 		TEST(test_a_budget_is_kept),

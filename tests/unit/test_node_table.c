@@ -21,7 +21,8 @@ static struct node_table *make(void)
 
 static uint64_t enter_root(struct node_table *t, uint64_t seq, const char *alias)
 {
-	CLEANUP(open_snapshot_unref_ptr) struct open_snapshot *s = node_table_snapshot(t, seq);
+	CLEANUP(open_snapshot_unref_ptr)
+	struct open_snapshot *s = node_table_snapshot(t, seq);
 	struct node_handle h;
 
 	if (!s)
@@ -106,8 +107,8 @@ static void test_a_name_is_bound_to_its_snapshot(void **state)
 
 	(void)state;
 	assert_int_not_equal(before, after);
-	assert_int_equal(view(t, before).seq, 1);
-	assert_int_equal(view(t, after).seq, 2);
+	assert_int_equal(view(t, before).key, 1);
+	assert_int_equal(view(t, after).key, 2);
 }
 
 static void test_what_is_forgotten_leaves(void **state)

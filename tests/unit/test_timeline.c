@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/timeline.h"
 
+#include "snapshots/timeline_internal.h"
+
 #include "timeline_fixture.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #define S 1000000000LL
 #define T0 (1714573800 * S) /* 2024-05-01T14:30:00Z */
@@ -188,6 +191,26 @@ static void test_another_process_writing_is_noticed_at_refresh(void **state)
 	assert_int_equal(info.seq, 3);
 	assert_int_equal(timeline_refresh(a), 0);
 	assert_int_equal(fixture_lines, 0);
+}
+
+static void test_own_records_cost_no_listing_and_others_are_seen_all_the_same(void **state)
+{
+	CLEANUP(timeline_close_ptr) struct timeline *a = open_own(*state);
+	CLEANUP(timeline_close_ptr) struct timeline *b = NULL;
+
+	fixture_append(a, T0, NULL, NULL, NULL);
+	(void)usleep(100000); /* until the folder is old enough to be told from a later state */
+	assert_true(timeline_sync(a) == 0);
+	for (unsigned int i = 1; i <= 5; i++) {
+		fixture_append(a, T0 + i * S, NULL, NULL, NULL);
+		assert_int_equal(timeline_refresh(a), 0);
+		assert_int_equal(a->n_unlisted, i);
+	}
+	b = open_own(*state);
+	fixture_append(b, T0 + 6 * S, NULL, NULL, NULL);
+	assert_int_equal(timeline_refresh(a), 1);
+	assert_int_equal(a->n_unlisted, 0);
+	assert_int_equal(count(a), 7);
 }
 
 static void test_a_gap_without_a_forget_record_is_an_alarm(void **state)
@@ -375,8 +398,10 @@ static void test_what_somebody_holds_stays_until_it_is_let_go(void **state)
 	CLEANUP(timeline_close_ptr) struct timeline *t = open_own(f);
 	CLEANUP(timeline_close_ptr) struct timeline *other = NULL;
 	CLEANUP(record_done) struct record record = { 0 };
+	CLEANUP(free_ptr) uint64_t *wanted = NULL;
 	const uint64_t seqs[] = { 1, 2 };
 	struct forget_result result;
+	size_t n_wanted = 0;
 	int hold;
 
 	for (int i = 0; i < 3; i++)
@@ -389,11 +414,16 @@ static void test_what_somebody_holds_stays_until_it_is_let_go(void **state)
 	assert_int_equal(result.busy, 1);
 	assert_int_equal(count(t), 2);
 	assert_int_equal(timeline_read(other, 1, &record), 0);
+	/* Whoever holds it can learn that it is wanted. */
+	assert_int_equal(timeline_wanted(other, &wanted, &n_wanted), 0);
+	assert_int_equal(n_wanted, 1);
+	assert_int_equal(wanted[0], 1);
 	io_close(f->io, hold);
 	assert_int_equal(timeline_forget(t, seqs, 2, &result), 0);
 	assert_int_equal(result.forgotten, 1);
 	assert_int_equal(result.busy, 0);
 	assert_int_equal(timeline_hold(other, 1), -ENOENT);
+	assert_int_equal(timeline_wanted(other, &wanted, &n_wanted), -ENOENT);
 	assert_int_equal(fixture_lines, 0);
 }
 
@@ -531,6 +561,7 @@ int main(void)
 		EACH(test_each_goes_both_ways_and_leaves_forgotten_ones_out),
 		EACH(test_a_lost_index_is_filled_again_from_the_records),
 		EACH(test_another_process_writing_is_noticed_at_refresh),
+		EACH(test_own_records_cost_no_listing_and_others_are_seen_all_the_same),
 		EACH(test_a_gap_without_a_forget_record_is_an_alarm),
 		EACH(test_a_forgotten_gap_is_no_alarm),
 		EACH(test_a_damaged_record_is_named_once_and_costs_only_itself),
