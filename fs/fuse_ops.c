@@ -38,8 +38,7 @@ int fuse_ops_init(struct fuse_ops *ops, struct view *view, bool allow_other,
 
 void fuse_ops_done(struct fuse_ops *ops)
 {
-	/* Its threads are gone, and their buffers with them; but the main one lives
-	 * on. */
+	/* Its threads are gone, and their buffers with them; but the main one lives on. */
 	free(pthread_getspecific(ops->buffers));
 	(void)pthread_key_delete(ops->buffers);
 }
@@ -448,8 +447,7 @@ static void reply_list(fuse_req_t req, fuse_ino_t node, size_t n, off_t cookie, 
 		return;
 	}
 	r = list(ops->view, node, (uint64_t)cookie, &b.sink);
-	/* What was listed before a fault is listed; the fault comes with the next
-	 * request. */
+	/* What was listed before a fault is listed; the fault comes with the next request. */
 	if (r < 0 && b.n == 0) {
 		reply_error(req, r);
 		return;
@@ -547,8 +545,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		want |= FUSE_CAP_POSIX_ACL;
 	if (ops->allow_other && !(conn->capable & FUSE_CAP_POSIX_ACL))
 		log_warning("mount: this kernel does not enforce ACLs on FUSE; modes alone decide");
-	/* Nothing else that libfuse would want by itself: replies come from memory.
-	 */
+	/* Nothing else that libfuse would want by itself: replies come from memory. */
 	conn->want = want & conn->capable;
 	atomic_store(&ops->can_expire, (conn->want & FUSE_CAP_EXPIRE_ONLY) != 0);
 	if (ops->read_ahead_bytes < conn->max_readahead)

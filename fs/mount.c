@@ -13,6 +13,7 @@
 #include <fuse_opt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define MOUNT_MAGIC 0x796d6e74u
@@ -59,8 +60,7 @@ static int mount_option_string(const struct mount *m, bool allow_other, char **r
 		return -ENOMEM;
 	}
 	r = fuse_opt_add_opt(&options, "ro,nosuid,nodev,subtype=yore");
-	/* Without others there are no rights to check: its one user reads everything.
-	 */
+	/* Without others there are no rights to check: its one user reads everything. */
 	if (r == 0 && allow_other)
 		r = fuse_opt_add_opt(&options, "allow_other,default_permissions");
 	if (r == 0)
@@ -126,6 +126,17 @@ static unsigned int choose_threads(unsigned int wanted)
 	return n < THREADS_MAX ? n : THREADS_MAX;
 }
 
+/* Each snapshot in use is an open file, and whoever lists many uses them all. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int mount_new(struct timeline *t, struct chunk_cache *cache, const struct mount_options *options,
 	      struct mount **ret_mount)
 {
@@ -141,6 +152,7 @@ int mount_new(struct timeline *t, struct chunk_cache *cache, const struct mount_
 	m->magic = MOUNT_MAGIC;
 	m->threads = choose_threads(options->threads);
 	fuse_set_log_func(log_from_fuse);
+	raise_file_limit();
 	r = mount_point_resolve(options->mountpoint, &m->mountpoint);
 	if (r < 0)
 		return log_errno(r, "mount: folder %s cannot be found", options->mountpoint);

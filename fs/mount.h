@@ -33,8 +33,7 @@ struct mount_options {
 	 * be NULL. Its context is its own: set before mount_new(). */
 	char *(*snapshot_xattr)(void *context, const struct snapshot_info *info, const char *name);
 	void *snapshot_xattr_context;
-	/* Called once when the mount answers (INIT is done and the root can be read).
-	 * May be NULL.
+	/* Called once when the mount answers (INIT is done and the root can be read). May be NULL.
 	 */
 	void (*ready)(void *context);
 	void *context;
@@ -50,8 +49,7 @@ struct mount;
  */
 int mount_new(struct timeline *t, struct chunk_cache *cache, const struct mount_options *options,
 	      struct mount **ret_mount);
-/** Serve until unmounted or stopped. Returns 0 or -errno. Also watches the
- * timeline and the day. */
+/** Serve until unmounted or stopped. Returns 0 or -errno. Also watches the timeline and the day. */
 int mount_run(struct mount *m);
 /** Ask mount_run() to end. Async-signal-safe. */
 void mount_stop(struct mount *m);

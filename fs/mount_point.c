@@ -78,8 +78,7 @@ static void unescape(char *text)
 	*to = 0;
 }
 
-/* Cut mount point and type out of a line: "36 35 98:0 / /mnt rw ... - type
- * source options". */
+/* Cut mount point and type out of a line: "36 35 98:0 / /mnt rw ... - type source options". */
 static bool parse_line(char *line, char **ret_path, char **ret_type)
 {
 	char *separator = strstr(line, " - ");

@@ -13,11 +13,9 @@
 
 #define MOUNT_TYPE "fuse.yore"
 
-/** Canonical path, the last name not followed; the caller frees *ret_path.
- * Returns 0 or -errno. */
+/** Canonical path, the last name not followed; the caller frees *ret_path. Returns 0 or -errno. */
 int mount_point_resolve(const char *path, char **ret_path);
-/** Type of what is mounted at a canonical path, the topmost. Returns 0, -ENOENT
- * nothing, -errno. */
+/** Type of what is mounted at a canonical path, the topmost. Returns 0, -ENOENT nothing, -errno. */
 int mount_point_type(const char *path, char ret_type[static 64]);
 /**
  * Is this a place for a mount? A dead one of ours is unmounted first. Returns
@@ -26,8 +24,7 @@ int mount_point_type(const char *path, char ret_type[static 64]);
 int mount_point_prepare(const char *path);
 /** Log up to 5 processes that use what is mounted at a canonical path. */
 void mount_point_log_users(const char *path);
-/** Unmount. `lazy`: also while it is used. Returns 0, -EBUSY, -EPERM, -errno.
- * Logs nothing. */
+/** Unmount. `lazy`: also while it is used. Returns 0, -EBUSY, -EPERM, -errno. Logs nothing. */
 int mount_point_unmount(const char *path, bool lazy);
 
 #endif

@@ -31,15 +31,13 @@ void name_batch_free(struct name_batch *b);
 CLEANUP_DEFINE(struct name_batch, name_batch_free)
 /** Would this batch take the name if it is not in it already? */
 bool name_batch_wants(const struct name_batch *b, uint64_t cookie);
-/** Add a name; of several with one cookie the first counts. Returns 0 or
- * -ENOMEM. */
+/** Add a name; of several with one cookie the first counts. Returns 0 or -ENOMEM. */
 int name_batch_add(struct name_batch *b, uint64_t cookie, const char *name, size_t n, mode_t type,
 		   uint64_t ino);
 /** All have been added. */
 void name_batch_finish(struct name_batch *b);
-/** Give the sink what stands behind a cookie while it has room. True when the
- * folder's end was reached, false when there is no room; else *cookie tells
- * where another batch begins. */
+/** Give the sink what stands behind a cookie while it has room. True when the folder's end was
+ * reached, false when there is no room; else *cookie tells where another batch begins. */
 enum batch_end { BATCH_NO_ROOM, BATCH_MORE, BATCH_DONE };
 enum batch_end name_batch_list(const struct name_batch *b, uint64_t *cookie, struct dir_sink *sink);
 

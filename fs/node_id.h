@@ -3,13 +3,13 @@
  * node_id: how the 64-bit numbers by which the kernel knows our nodes are made.
  *
  *   1, 2, 3, 4               the root, .snapshots, .yore, .hosts
- *   16 + 8 host + which      a host's root, .snapshots, .versions, .deleted,
- * .diff slot << 32               a directory of a snapshot; slots are the node
+ *   16 + 8 host + which      a host's root, .snapshots, .versions, .deleted, .diff
+ *   slot << 32               a directory of a snapshot; slots are the node
  *                            table's, from 1 to NODE_SLOT_MAX
  *   slot << 32 | index + 1   entry `index` of that directory, not a directory
- *   1 << 62 | number         a folder below .versions, .deleted or .diff, from
- * a counter 2 << 62 | key            the symlink `latest` while it means that
- * snapshot 3 << 62 | counter        one look-up's frozen control file
+ *   1 << 62 | number         a folder below .versions, .deleted or .diff, from a counter
+ *   2 << 62 | key            the symlink `latest` while it means that snapshot
+ *   3 << 62 | counter        one look-up's frozen control file
  *
  * So only looked-up directories cost memory, files never do. A snapshot's key
  * is its sequence and the number of its host: 0 for the one whose snapshots the
@@ -26,10 +26,8 @@
 #define NODE_CONTROL UINT64_C(3)
 #define NODE_HOSTS UINT64_C(4)
 
-#define HOST_SHOWN 0u /* by the root */
-#define HOSTS_MAX                                                   \
-	8192u /* a number fits beside a sequence in NODE_NUMBER_MAX \
-	       */
+#define HOST_SHOWN 0u   /* by the root */
+#define HOSTS_MAX 8192u /* a number fits beside a sequence in NODE_NUMBER_MAX */
 #define SEQUENCE_BITS 48
 
 #define NODE_SLOT_MAX UINT32_C(0x3fffffff)

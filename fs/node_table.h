@@ -26,8 +26,7 @@
 
 struct node_table;
 
-/* A directory as a request needs it: a copy, valid whatever is forgotten
- * meanwhile. */
+/* A directory as a request needs it: a copy, valid whatever is forgotten meanwhile. */
 struct dir_view {
 	uint32_t slot;
 	uint32_t canonical;            /* whose number its files carry */
@@ -62,8 +61,7 @@ int node_table_view(struct node_table *t, uint32_t slot, struct dir_view *ret_vi
 /** For a NODE_TREE number; unref the snapshot in it. Returns 0 or -ESTALE. */
 int node_table_place(struct node_table *t, uint64_t node, struct entry_place *ret_place);
 
-/** The open snapshot of a key, with a reference, or NULL when the table has
- * none. */
+/** The open snapshot of a key, with a reference, or NULL when the table has none. */
 struct open_snapshot *node_table_snapshot(struct node_table *t, uint64_t key);
 /**
  * Look up a snapshot's root under an alias's name, or with NULL its canonical
@@ -73,23 +71,20 @@ struct open_snapshot *node_table_snapshot(struct node_table *t, uint64_t key);
 int node_table_enter_root(struct node_table *t, const char *alias, struct open_snapshot *snapshot,
 			  const struct chunk_id *tree, uint64_t ino,
 			  struct node_handle *ret_handle);
-/** Look up the directory that is entry `index` of the one at `parent`. Counts
- * one look-up. Also -ESTALE; -ELOOP for one inside itself, or past
- * TREE_DEPTH_MAX. */
+/** Look up the directory that is entry `index` of the one at `parent`. Counts one look-up. Also
+ * -ESTALE; -ELOOP for one inside itself, or past TREE_DEPTH_MAX. */
 int node_table_enter_child(struct node_table *t, uint32_t parent, uint32_t index,
 			   const struct chunk_id *tree, uint64_t ino,
 			   struct node_handle *ret_handle);
 /** Count n look-ups of files in a canonical directory. Returns 0 or -ESTALE. */
 int node_table_count_files(struct node_table *t, uint32_t canonical, uint64_t n);
-/** The kernel drops n look-ups of a node. Unknown numbers and too many are
- * logged, and left alone.
+/** The kernel drops n look-ups of a node. Unknown numbers and too many are logged, and left alone.
  */
 void node_table_forget(struct node_table *t, uint64_t node, uint64_t n);
 /**
  * The names under which the kernel has reached a snapshot's root: aliases, and
  * "" for the canonical one. Terminated strings one after another in *ret_names
- * (the caller frees it). Returns how many (0: the kernel knows none) or
- * -ENOMEM.
+ * (the caller frees it). Returns how many (0: the kernel knows none) or -ENOMEM.
  */
 int node_table_root_names(struct node_table *t, uint64_t key, char **ret_names);
 /** Nodes in memory. */

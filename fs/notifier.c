@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/notifier.h"
 
+#include "fs/control_files.h"
 #include "fs/spot_table.h"
 #include "fs/view_hosts.h"
-#include "fs/control_files.h"
 #include "fs/view_root.h"
 #include "snapshots/moment.h"
 #include "store/base/log.h"
@@ -61,8 +61,7 @@ static void tell_name(const struct notifier *n, const char *name)
 {
 	struct fuse_session *session = n->options.session;
 
-	/* Expired, a name keeps its node if it still means that: whoever is in there
-	 * stays. */
+	/* Expired, a name keeps its node if it still means that: whoever is in there stays. */
 	if (atomic_load(&n->options.ops->can_expire))
 		(void)fuse_lowlevel_notify_expire_entry(session, NODE_ROOT, name, strlen(name),
 							FUSE_LL_EXPIRE_ONLY);
@@ -161,15 +160,13 @@ static void look(struct notifier *n)
 /* What to do with a name under which the kernel reaches a wanted snapshot. */
 typedef void name_action(const struct notifier *n, uint64_t parent, const char *name);
 
-/* Unused names below it leave the kernel's memory, and with them their nodes.
- * Used ones stay. */
+/* Unused names below it leave the kernel's memory, and with them their nodes. Used ones stay. */
 static void drop_name(const struct notifier *n, uint64_t parent, const char *name)
 {
 	(void)fuse_lowlevel_notify_inval_entry(n->options.session, parent, name, strlen(name));
 }
 
-/* Whoever works in there is on a branch cut off: looked up again, it grows back
- * where it was. */
+/* Whoever works in there is on a branch cut off: looked up again, it grows back where it was. */
 static void look_up(const struct notifier *n, uint64_t parent, const char *name)
 {
 	char path[PATH_MAX];
@@ -239,8 +236,8 @@ static void let_go(struct notifier *n)
 	each_view(n, look_up);
 }
 
-/* Otherwise dead readers hold pages of the index for ever, and open files the
- * space of collected packs. */
+/* Otherwise dead readers hold pages of the index for ever, and open files the space of collected
+ * packs. */
 static void keep_up(struct notifier *n)
 {
 	struct timespec now;

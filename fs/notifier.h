@@ -27,13 +27,12 @@ struct notifier_options {
 int notifier_new(const struct notifier_options *options, struct notifier **ret_notifier);
 void notifier_free(struct notifier *n);
 CLEANUP_DEFINE(struct notifier, notifier_free)
-/** Start the thread; the caller is about to run the session's loop on its own
- * thread. */
+/** Start the thread; the caller is about to run the session's loop on its own thread. */
 int notifier_start(struct notifier *n);
 /** Ask it to end the loop. Async-signal-safe; also before notifier_start(). */
 void notifier_stop(struct notifier *n);
-/** The loop has ended: end the thread. Returns 0, or -ETIMEDOUT while the
- * kernel keeps it: ask again. */
+/** The loop has ended: end the thread. Returns 0, or -ETIMEDOUT while the kernel keeps it: ask
+ * again. */
 int notifier_join(struct notifier *n);
 
 #endif

@@ -12,12 +12,11 @@
 
 struct open_snapshot;
 
-/** Hold and read the record `seq` of the host with this number. Returns 0,
- * -ENOENT when it is gone, or another -errno. */
+/** Hold and read the record `seq` of the host with this number. Returns 0, -ENOENT when it is gone,
+ * or another -errno. */
 int open_snapshot_new(struct timeline *t, uint32_t host, uint64_t seq,
 		      struct open_snapshot **ret_snapshot);
-/** The same from a root entry's bytes (copied), with nothing held. Returns 0,
- * -EUCLEAN, -ENOMEM. */
+/** The same from a root entry's bytes (copied), with nothing held. Returns 0, -EUCLEAN, -ENOMEM. */
 int open_snapshot_from_root(uint64_t key, const void *root, size_t n,
 			    struct open_snapshot **ret_snapshot);
 struct open_snapshot *open_snapshot_ref(struct open_snapshot *s);
@@ -29,8 +28,7 @@ CLEANUP_DEFINE(struct open_snapshot, open_snapshot_unref)
 uint64_t open_snapshot_key(const struct open_snapshot *s);
 /** The label of its least sure source. */
 enum consistency open_snapshot_consistency(const struct open_snapshot *s);
-/** Decode the entry of "/"; valid as long as `s` and `d` are. Returns 0,
- * -EUCLEAN, -ENOMEM. */
+/** Decode the entry of "/"; valid as long as `s` and `d` are. Returns 0, -EUCLEAN, -ENOMEM. */
 int open_snapshot_root(const struct open_snapshot *s, struct entry_decoder *d,
 		       struct tree_entry *ret_entry);
 

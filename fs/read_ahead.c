@@ -62,8 +62,7 @@ static struct stream *find_stream(struct read_ahead *a, const struct read_ahead_
 		if (s->used < oldest->used)
 			oldest = s;
 	}
-	/* As if it stood before the start: reading from the start is in sequence at
-	 * once. */
+	/* As if it stood before the start: reading from the start is in sequence at once. */
 	*oldest = (struct stream){ .key = *key };
 	return oldest;
 }
@@ -82,8 +81,7 @@ static bool in_sequence(const struct read_ahead *a, const struct stream *s, uint
 	       add_capped(to, a->limits.slack, UINT64_MAX) >= s->end;
 }
 
-/* A fresh stream is at 0 with no slack: a first read in the middle is no
- * sequence. */
+/* A fresh stream is at 0 with no slack: a first read in the middle is no sequence. */
 static bool starts_stream(const struct stream *s, uint64_t from)
 {
 	return !s->used && from == 0;
@@ -113,8 +111,7 @@ bool read_ahead_note(struct read_ahead *a, const struct read_ahead_key *key, uin
 		s->ahead = s->end;
 	if (s->window == 0)
 		s->window = a->limits.min;
-	/* Asked again only when half of the window is used up: fewer, larger steps.
-	 */
+	/* Asked again only when half of the window is used up: fewer, larger steps. */
 	if (s->ahead >= size || s->ahead - s->end > s->window / 2)
 		return false;
 

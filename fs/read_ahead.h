@@ -27,8 +27,7 @@ struct read_ahead_limits {
 	uint64_t max;
 };
 
-/* What is being read: `id` tells files or directories apart, `number` entries
- * of one. */
+/* What is being read: `id` tells files or directories apart, `number` entries of one. */
 struct read_ahead_key {
 	uint8_t id[32];
 	uint64_t number;

@@ -67,8 +67,7 @@ static bool same_tree(const struct slot *s, const struct chunk_id *tree)
 	return s->is_set && memcmp(&s->tree, tree, sizeof(*tree)) == 0;
 }
 
-/* How gladly a free slot is taken: the thing itself, its directory, an unset
- * one, the oldest. */
+/* How gladly a free slot is taken: the thing itself, its directory, an unset one, the oldest. */
 static uint64_t rank(const struct slot *s, const struct chunk_id *tree, uint64_t number,
 		     bool tree_is_enough)
 {

@@ -46,8 +46,7 @@ int reader_pool_get_tree(struct reader_pool *p, const struct chunk_id *tree, uin
 			 struct tree_lease *ret_lease);
 void reader_pool_put_tree(struct tree_lease *lease);
 
-/** A reader for the file that is entry `index` of `tree`: see `is_set`. Returns
- * 0 or -ENOMEM. */
+/** A reader for the file that is entry `index` of `tree`: see `is_set`. Returns 0 or -ENOMEM. */
 int reader_pool_get_content(struct reader_pool *p, const struct chunk_id *tree, uint64_t index,
 			    struct content_lease *ret_lease);
 /** With is_set false the reader is kept, but for whoever comes next. */

@@ -164,8 +164,7 @@ static void grow(struct spot_table *t)
 	t->n_buckets = bigger.n_buckets;
 }
 
-/* "/home/me", put together from the last name to the first. NULL on no memory.
- */
+/* "/home/me", put together from the last name to the first. NULL on no memory. */
 static char *path_of(const struct spot_node *n)
 {
 	size_t length = 0;
@@ -187,8 +186,7 @@ static char *path_of(const struct spot_node *n)
 	return path;
 }
 
-/* Below a comparison the first name is "added" and so on: no part of the path.
- */
+/* Below a comparison the first name is "added" and so on: no part of the path. */
 static char *spot_path(const struct spot_node *n)
 {
 	CLEANUP(free_ptr) char *path = path_of(n);
@@ -307,8 +305,7 @@ void spot_table_note(struct spot_table *t, const struct spot *s)
 		note(n, s);
 }
 
-/* Take apart what nothing refers to any more; a chain of dead ones is returned.
- */
+/* Take apart what nothing refers to any more; a chain of dead ones is returned. */
 static struct spot_node *drop_refs(struct spot_table *t, uint64_t node, uint64_t count)
 {
 	struct spot_node *n, *dead = NULL;

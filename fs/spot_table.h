@@ -47,8 +47,7 @@ struct spot {
 	/* what it showed last */
 	uint64_t version; /* of the host, 0: not known */
 	struct stat st;
-	uint64_t seq;   /* the snapshot whose entry gave mode, owner and ACL; 0: the
-			   mount's own */
+	uint64_t seq;   /* the snapshot whose entry gave mode, owner and ACL; 0: the mount's own */
 	bool of_parent; /* the entry is that of the folder above */
 };
 
@@ -67,16 +66,15 @@ void spot_done(struct spot *s);
  */
 int spot_table_enter(struct spot_table *t, const struct spot *like, const char *name,
 		     struct open_snapshot **held, uint64_t *ret_node);
-/** The attributes of a spot, when they are known for this version: 1, and one
- * look-up is counted; else 0. */
+/** The attributes of a spot, when they are known for this version: 1, and one look-up is counted;
+ * else 0. */
 int spot_table_again(struct spot_table *t, uint64_t parent, const char *name, uint64_t version,
 		     uint64_t *ret_node, struct stat *ret_st);
 /** Note what a spot shows now: version, st, seq, of_parent. */
 void spot_table_note(struct spot_table *t, const struct spot *s);
 /** The kernel drops n look-ups. */
 void spot_table_forget(struct spot_table *t, uint64_t node, uint64_t n);
-/** The nodes of all spots of a host; the caller frees *ret_nodes. Returns 0 or
- * -ENOMEM. */
+/** The nodes of all spots of a host; the caller frees *ret_nodes. Returns 0 or -ENOMEM. */
 int spot_table_nodes(struct spot_table *t, uint32_t host, uint64_t **ret_nodes, size_t *ret_n);
 
 #endif

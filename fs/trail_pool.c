@@ -88,8 +88,7 @@ int trail_take(struct view *v, const struct view_host *h, const char *path,
 	return versions_update(ret_lease->versions);
 }
 
-/* Put it first; returns what has to go for it, the last one of which is not in
- * use. */
+/* Put it first; returns what has to go for it, the last one of which is not in use. */
 static void keep(struct trail_pool *p, struct trail trail, struct trail *ret_old)
 {
 	size_t bytes = versions_bytes(trail.versions);

@@ -26,8 +26,7 @@ int trail_pool_new(struct trail_pool **ret_pool);
 void trail_pool_free(struct trail_pool *p);
 CLEANUP_DEFINE(struct trail_pool, trail_pool_free)
 
-/** What `path` was in a host's snapshots; trail_release() in any case. Returns
- * 0 or -errno. */
+/** What `path` was in a host's snapshots; trail_release() in any case. Returns 0 or -errno. */
 int trail_take(struct view *v, const struct view_host *h, const char *path,
 	       struct trail_lease *ret_lease);
 /** A zeroed lease is fine. */

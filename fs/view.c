@@ -22,8 +22,7 @@ static const struct read_ahead_limits FILE_LIMITS = {
 	.min = MIB(1),
 	.max = MIB(4),
 };
-/* Entries: readers skip some (directories, links), and a bundle holds dozens.
- */
+/* Entries: readers skip some (directories, links), and a bundle holds dozens. */
 static const struct read_ahead_limits SCAN_LIMITS = {
 	.slack = 64,
 	.min = 32,
@@ -206,8 +205,7 @@ void view_stat(const struct view *v, const struct tree_entry *entry, uint64_t in
 void view_stat_own(const struct view *v, mode_t mode, uint64_t ino, uint64_t size, int64_t time_ns,
 		   struct stat *ret_st)
 {
-	/* One link of a folder: "not counted", so that nobody infers the number of
-	 * folders in it.
+	/* One link of a folder: "not counted", so that nobody infers the number of folders in it.
 	 */
 	*ret_st = (struct stat){
 		.st_ino = ino,

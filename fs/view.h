@@ -101,8 +101,7 @@ void view_changed(struct view_host *h);
 /** A number that another snapshot, or one less, changes. */
 uint64_t view_timeline_state(struct timeline *t);
 
-/** st_ino of an object captured in the snapshot `key`: equal only for hard
- * links within it. */
+/** st_ino of an object captured in the snapshot `key`: equal only for hard links within it. */
 uint64_t view_ino(const struct view *v, uint64_t key, uint64_t parent_ino,
 		  const struct tree_entry *entry);
 /** st_ino of something that only the mount knows. */

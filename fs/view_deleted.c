@@ -22,8 +22,7 @@ int view_deleted_lookup(struct view *v, const struct view_host *h, const struct 
 	r = spot_resolve(v, h, parent->path, name, false, &found);
 	if (r < 0)
 		return r;
-	/* A file that still is there is not deleted; what it may have been before as
-	 * a folder is.
+	/* A file that still is there is not deleted; what it may have been before as a folder is.
 	 */
 	if (S_ISDIR(found.st.st_mode) || found.is_latest)
 		return spot_enter_described(v, h, parent, name, ret_info);

@@ -12,6 +12,7 @@
 #include "snapshots/diff.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -55,8 +56,7 @@ static int seek_kind(void *context, enum diff_change change, const char *path,
 	}
 }
 
-/* The entry that a name has in the tree of this kind: *ret_entry, or NULL for
- * none. */
+/* The entry that a name has in the tree of this kind: *ret_entry, or NULL for none. */
 static int choose(struct view *v, enum spot_kind kind, const struct tree_entry *before,
 		  const struct tree_entry *after, const struct tree_entry **ret_entry)
 {
@@ -84,8 +84,7 @@ static int choose(struct view *v, enum spot_kind kind, const struct tree_entry *
 
 /* ---- the two sides ---- */
 
-/* The directory at the spot's path in a snapshot; an empty one if there is
- * none. */
+/* The directory at the spot's path in a snapshot; an empty one if there is none. */
 static int side_tree(struct view *v, const struct view_host *h, uint64_t seq, const char *path,
 		     struct chunk_id *ret_tree)
 {
@@ -188,6 +187,7 @@ static int enter_entry(struct view *v, const struct view_host *h, const struct s
 	struct spot like = {
 		.before = parent->before, .after = parent->after, .kind = parent->kind, .version = 1
 	};
+	CLEANUP(free_ptr) char *path = NULL;
 	int r;
 
 	like.seq = parent->kind == SPOT_REMOVED ? parent->before : parent->after;
@@ -196,8 +196,13 @@ static int enter_entry(struct view *v, const struct view_host *h, const struct s
 		ret_info->entry_timeout = TIMEOUT_ENDLESS;
 		return r;
 	}
+	if (asprintf(&path, "%s/%s", parent->path, name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
 	view_stat(v, entry, 0, &like.st);
-	return spot_enter_folder(v, parent, name, &like, NULL, ret_info);
+	r = spot_check_loop(v, h, like.seq, path, &entry->tree);
+	return r < 0 ? r : spot_enter_folder(v, parent, name, &like, NULL, ret_info);
 }
 
 int view_diff_lookup(struct view *v, const struct view_host *h, const struct spot *parent,

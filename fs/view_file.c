@@ -6,11 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Stored chunks asked for at once; more than the cache's threads take is
- * dropped anyway. */
+/* Stored chunks asked for at once; more than the cache's threads take is dropped anyway. */
 #define AHEAD_CHUNKS_MAX 32u
-/* Of a larger file in a directory that is read file by file only its beginning
- * is fetched. */
+/* Of a larger file in a directory that is read file by file only its beginning is fetched. */
 #define SCAN_PIECES_MAX 4u
 
 static int64_t damage(int64_t r)
@@ -20,8 +18,7 @@ static int64_t damage(int64_t r)
 
 /* ---- fetching ahead ---- */
 
-/* Chunks already asked for on this occasion: neighbours often lie in one chunk.
- */
+/* Chunks already asked for on this occasion: neighbours often lie in one chunk. */
 struct asked {
 	struct chunk_id last;
 	unsigned int n;
@@ -170,8 +167,7 @@ void view_file_read_end(struct view *v, struct file_read *read)
 		fetch_bytes(v, content->reader, from, to);
 	reader_pool_put_content(content);
 
-	/* How many entries there are does not matter: the reader ends where they end.
-	 */
+	/* How many entries there are does not matter: the reader ends where they end. */
 	if (read->offset == 0 && read_ahead_note(v->scan_ahead, &directory, read->place.index, 1,
 						 UINT64_MAX - 1, &from, &to))
 		fetch_files(v, tree, from, to);

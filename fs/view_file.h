@@ -10,8 +10,7 @@
 
 #include "fs/view.h"
 
-/* A read under way: between the reply and view_file_read_end() the next bytes
- * are asked for. */
+/* A read under way: between the reply and view_file_read_end() the next bytes are asked for. */
 struct file_read {
 	struct iovec spans[CONTENT_SPANS_MAX]; /* the bytes, where the cache has them */
 	uint32_t n_spans;
@@ -33,8 +32,7 @@ int64_t view_file_read_begin(struct view *v, uint64_t node, uint64_t offset, siz
 int64_t view_file_read_copy(struct file_read *read, void *to, size_t n);
 /** Ask for what will be read next, and let go of the file. */
 void view_file_read_end(struct view *v, struct file_read *read);
-/** SEEK_DATA, or SEEK_HOLE with `hole`. Returns the offset, -ENXIO past the
- * end, -errno. */
+/** SEEK_DATA, or SEEK_HOLE with `hole`. Returns the offset, -ENXIO past the end, -errno. */
 int64_t view_file_seek(struct view *v, uint64_t node, uint64_t offset, bool hole);
 
 #endif

@@ -138,8 +138,7 @@ static bool is_known(struct view_hosts *l, const struct host_id *id)
 	return false;
 }
 
-/* Two may come to know a host at the same time: the first one's number counts.
- */
+/* Two may come to know a host at the same time: the first one's number counts. */
 static int append_new(struct view_hosts *l, struct host_slot **slot)
 {
 	int r;

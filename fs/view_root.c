@@ -83,8 +83,7 @@ static int compare_days(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Go through all snapshots; asks for local time once a day of them, not once
- * each. */
+/* Go through all snapshots; asks for local time once a day of them, not once each. */
 static int gather_days(struct view_host *h, uint32_t **ret_days, size_t *ret_n)
 {
 	CLEANUP(free_ptr) uint32_t *days = NULL;

@@ -15,8 +15,7 @@
 
 #include "fs/view.h"
 
-/* The functions that take a node mean a host's root or .snapshots: see
- * node_folder(). */
+/* The functions that take a node mean a host's root or .snapshots: see node_folder(). */
 
 void view_root_stat(const struct view *v, uint64_t node, struct node_info *ret_info);
 /** Look a name up. Returns 0, -ENOENT, -errno. Counts one look-up.
@@ -35,8 +34,7 @@ int view_root_latest_stat(struct view *v, uint64_t node, struct node_info *ret_i
 
 /** st_ino of a host's folder. */
 uint64_t view_root_ino(const struct view *v, const struct view_host *h, enum host_folder folder);
-/** What a name after '@' means: exact names first. Returns 0, -ENOENT, -errno.
- */
+/** What a name after '@' means: exact names first. Returns 0, -ENOENT, -errno. */
 int view_root_resolve(const struct view_host *h, const char *name, bool exact_only,
 		      uint64_t *ret_seq, bool *ret_exact);
 /** The snapshot, opened and held unless a node of it exists. Unref it. Returns
@@ -50,8 +48,7 @@ int view_root_enter(struct view *v, const struct view_host *h, uint64_t seq, con
 
 /* ---- the listed days ---- */
 
-/* Days with snapshots, as numbers like 20240501, ascending. Known until the
- * timeline changes. */
+/* Days with snapshots, as numbers like 20240501, ascending. Known until the timeline changes. */
 struct day_list;
 int day_list_new(struct day_list **ret_list);
 void day_list_free(struct day_list *l);

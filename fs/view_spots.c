@@ -23,6 +23,39 @@ static const char *split(const char *path, char **ret_folder)
 	return slash + 1;
 }
 
+int spot_check_loop(const struct view *v, const struct view_host *h, uint64_t seq, const char *path,
+		    const struct chunk_id *tree)
+{
+	static const struct chunk_id empty;
+	CLEANUP(tree_reader_free_ptr) struct tree_reader *reader = NULL;
+	struct chunk_id above = { 0 };
+	struct snapshot_info info;
+	struct tree_entry entry;
+	int r;
+
+	if (memcmp(tree, &empty, sizeof(empty)) == 0)
+		return 0;
+	r = timeline_get(h->timeline, seq, &info);
+	if (r >= 0)
+		r = tree_reader_new(v->cache, &reader);
+	above = info.root_tree;
+	while (r >= 0) {
+		const size_t n = strcspn(path += strspn(path, "/"), "/");
+
+		if (memcmp(&above, tree, sizeof(above)) == 0)
+			return -ELOOP;
+		if (path[n] == '\0')
+			return 0; /* that is the directory itself */
+		r = tree_reader_set(reader, &above);
+		if (r >= 0)
+			r = tree_reader_find(reader, path, (uint32_t)n, &entry, NULL);
+		if (r >= 0)
+			above = entry.tree;
+		path += n;
+	}
+	return r;
+}
+
 /* ---- what a path last was ---- */
 
 static bool fits(const struct tree_entry *entry, bool directories_only)
@@ -49,7 +82,7 @@ static int resolve_latest(const struct view *v, const struct view_host *h,
 	ret_found->seq = latest.seq;
 	ret_found->is_latest = true;
 	view_stat(v, &entry, 0, &ret_found->st);
-	return 0;
+	return S_ISDIR(entry.mode) ? spot_check_loop(v, h, latest.seq, path, &entry.tree) : 0;
 }
 
 int spot_resolve(struct view *v, const struct view_host *h, const char *folder, const char *name,
@@ -59,7 +92,7 @@ int spot_resolve(struct view *v, const struct view_host *h, const char *folder, 
 	CLEANUP(trail_release) struct trail_lease trail = { 0 };
 	CLEANUP(free_ptr) char *path = NULL;
 	struct tree_entry entry;
-	int r;
+	int latest, r;
 
 	if (asprintf(&path, "%s/%s", folder, name) < 0) {
 		path = NULL;
@@ -70,17 +103,18 @@ int spot_resolve(struct view *v, const struct view_host *h, const char *folder, 
 		return r;
 	tree_reader_scattered(reader, true);
 	*ret_found = (struct spot_found){ 0 };
-	r = resolve_latest(v, h, reader, path, directories_only, ret_found);
-	if (r == 0 || r == -ENOMEM)
-		return r;
+	latest = resolve_latest(v, h, reader, path, directories_only, ret_found);
+	if (latest == 0 || latest == -ENOMEM || latest == -ELOOP)
+		return latest;
 	r = trail_take(v, h, folder, &trail);
 	if (r >= 0)
 		r = versions_find(trail.versions, reader, name, directories_only, &entry,
 				  &ret_found->seq);
+	/* What cannot be read is not absent. */
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? latest : r;
 	view_stat(v, &entry, 0, &ret_found->st);
-	return 0;
+	return S_ISDIR(entry.mode) ? spot_check_loop(v, h, ret_found->seq, path, &entry.tree) : 0;
 }
 
 /* Attributes that the directory at a path last had. */

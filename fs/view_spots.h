@@ -17,8 +17,7 @@
 #include "fs/spot_table.h"
 #include "fs/view_tree.h"
 
-/* Nodes: NODE_SPOT, and the fixed ones that are a host's .versions, .deleted or
- * .diff. */
+/* Nodes: NODE_SPOT, and the fixed ones that are a host's .versions, .deleted or .diff. */
 
 /** Returns 0, -ENOENT, -errno. Counts one look-up. */
 int view_spot_lookup(struct view *v, uint64_t parent, const char *name, struct node_info *ret_info);
@@ -43,16 +42,21 @@ struct spot_found {
  */
 int spot_resolve(struct view *v, const struct view_host *h, const char *folder, const char *name,
 		 bool directories_only, struct spot_found *ret_found);
-/** Look up what is no directory, at folder/name (`name` may be NULL) in a
- * snapshot. -EISDIR; else as view_spot_lookup. */
+/**
+ * Does the directory `tree`, at a path in a snapshot, lie inside itself? Only
+ * forged ones do; tools that do not look for loops would go down for ever.
+ * Returns 0, -ELOOP, -errno.
+ */
+int spot_check_loop(const struct view *v, const struct view_host *h, uint64_t seq, const char *path,
+		    const struct chunk_id *tree);
+/** Look up what is no directory, at folder/name (`name` may be NULL) in a snapshot. -EISDIR; else
+ * as view_spot_lookup. */
 int spot_enter_file(struct view *v, const struct view_host *h, uint64_t seq, const char *folder,
 		    const char *name, struct node_info *ret_info);
-/** Look up a folder in the spot `parent`. `like`: what spot_table_enter takes,
- * ino left out. */
+/** Look up a folder in the spot `parent`. `like`: what spot_table_enter takes, ino left out. */
 int spot_enter_folder(struct view *v, const struct spot *parent, const char *name,
 		      struct spot *like, struct open_snapshot **held, struct node_info *ret_info);
-/** Attributes of a folder of .versions or .deleted at folder/name: st, seq,
- * of_parent. */
+/** Attributes of a folder of .versions or .deleted at folder/name: st, seq, of_parent. */
 int spot_describe(struct view *v, const struct view_host *h, const char *folder, const char *name,
 		  struct spot *to);
 /** The same as a look-up. */

@@ -15,8 +15,7 @@
 #define COOKIE_VERSIONS 16u /* then sequences */
 #define ENDING_BYTES_MAX 32u
 
-/* ".odt" of "/a/report.odt", ".tar.gz" of "x.tar.gz", "" of ".profile". Points
- * into the path. */
+/* ".odt" of "/a/report.odt", ".tar.gz" of "x.tar.gz", "" of ".profile". Points into the path. */
 static const char *ending_of(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;

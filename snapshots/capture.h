@@ -15,6 +15,7 @@
 #define SNAPSHOTS_CAPTURE_H
 
 #include "snapshots/dirty_set.h"
+#include "snapshots/pacer.h"
 #include "snapshots/timeline.h"
 
 #include <stdatomic.h>
@@ -58,10 +59,11 @@ struct capture_progress {
 
 struct capture_options {
 	const struct capture_source *sources;
-	size_t n_sources; /* 0: every source of the newest record, streams aside */
+	size_t n_sources;           /* 0: every source of the newest record, streams aside */
 	const char *const *dropped; /* canonical paths of sources that are protected no longer */
 	size_t n_dropped;
-	/* Commit nothing, and return -EALREADY, when tree and sources are as in the newest record. */
+	/* Commit nothing, and return -EALREADY, when tree and sources are as in the newest record.
+	 */
 	bool skip_unchanged;
 	/* Asked when a stream has ended, before anything is committed: 0, or why not (-errno). */
 	int (*stream_ended)(void *context, const struct capture_source *source);
@@ -76,21 +78,23 @@ struct capture_options {
 	 * NULL. */
 	void (*problem)(void *context, const char *path, const char *what, int error);
 	void *context;
-	bool dry_run; /* walk and compare only; nothing is written */
+	struct pacer *pacer; /* keeps reading within a budget; may be NULL */
+	bool dry_run;        /* walk and compare only; nothing is written */
 };
 
 struct capture_result {
 	struct snapshot_info snapshot; /* the record written */
 	uint64_t files, directories, others, bytes;
 	uint64_t files_read, bytes_read;
-	uint64_t errors;   /* objects named through `problem` */
-	uint32_t n_absent; /* sources carried along absent */
+	uint64_t errors;    /* objects named through `problem` */
+	uint32_t n_absent;  /* sources carried along absent */
 	uint32_t n_smeared; /* files that kept changing while they were read */
-	bool partial;      /* only what was dirty was looked at, in every source */
+	bool partial;       /* only what was dirty was looked at, in every source */
 };
 
 /**
- * Take a snapshot. Returns 0 (look at errors and n_absent: exit 3); -ENOENT
+ * Take a snapshot. Returns 0 (look at errors and n_absent: exit 3); -EALREADY
+ * with skip_unchanged (then *ret_result names the newest record); -ENOENT
  * when a path never protected before does not exist, or there is nothing to
  * protect; -ECANCELED; or another -errno: then nothing was committed.
  */

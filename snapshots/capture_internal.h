@@ -86,6 +86,7 @@ struct file_job {
 	uint8_t *data; /* JOB_SMALL: until it is laid down */
 	size_t n;
 	struct chunk_id id;
+	bool cold; /* it was not in the page cache */
 	bool placed;
 	struct bundle_place place;
 	struct content content; /* JOB_CONTENT: owns its arrays */

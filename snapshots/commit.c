@@ -5,10 +5,12 @@
 #include "snapshots/file_system.h"
 #include "snapshots/graft.h"
 #include "snapshots/stream_capture.h"
+#include "snapshots/tree_walk.h"
 #include "store/base/log.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -294,7 +296,7 @@ static int seen_with_outer(struct graft *g, const struct byte_buf *root, const c
 {
 	CLEANUP(byte_buf_done_ptr) struct byte_buf entry = { 0 };
 	CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
-	struct tree_entry e;
+	struct tree_entry e = { 0 };
 	int r = copy_entry(g, root->data, root->n, path, &entry);
 
 	if (r == 0)
@@ -307,16 +309,16 @@ static int seen_with_outer(struct graft *g, const struct byte_buf *root, const c
 /* What stood inside a source that has been grafted or taken out, and is a source itself that this
  * run has no new state of, keeps its last state. */
 static int keep_inner(struct graft *g, struct capture *c, struct byte_buf *root,
-		      const struct captured_set *set, const char *outer)
+		      const struct captured_set *set, const struct record *head, const char *outer)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && set->has_head && i < set->head.n_sources; i++) {
+	for (size_t i = 0; r == 0 && head && i < head->n_sources; i++) {
 		CLEANUP(byte_buf_done_ptr) struct byte_buf entry = { 0 };
 		CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
-		const char *path = set->head.sources[i].path;
+		const char *path = head->sources[i].path;
 		const struct captured_source *s = find_captured(set, path);
-		bool stream = (set->head.sources[i].flags & SOURCE_STREAM) != 0;
+		bool stream = (head->sources[i].flags & SOURCE_STREAM) != 0;
 		struct tree_entry e;
 
 		if (strcmp(path, outer) == 0 || !source_path_within(path, outer) ||
@@ -326,7 +328,7 @@ static int keep_inner(struct graft *g, struct capture *c, struct byte_buf *root,
 		if (r == 0 && !s && !stream)
 			r = seen_with_outer(g, root, path);
 		if (r == 0)
-			r = copy_entry(g, set->head.root, set->head.root_n, path, &entry);
+			r = copy_entry(g, head->root, head->root_n, path, &entry);
 		if (r == 0)
 			r = tree_entry_decode(entry.data, entry.n, &d, &e);
 		if (r == 0)
@@ -338,9 +340,8 @@ static int keep_inner(struct graft *g, struct capture *c, struct byte_buf *root,
 
 /* Take a source out that is protected no longer, unless another one holds it. */
 static int drop_source(struct graft *g, struct capture *c, struct byte_buf *root,
-		       const struct captured_set *set, const char *path)
+		       const struct captured_set *set, const struct record *head, const char *path)
 {
-	const struct record *head = &set->head;
 	const struct record_source *known = find_source(head, path);
 	int r;
 
@@ -357,20 +358,152 @@ static int drop_source(struct graft *g, struct capture *c, struct byte_buf *root
 	} else if (r == 0) {
 		r = graft_apply(g, root, path, NULL, false);
 	}
-	return r < 0 ? r : keep_inner(g, c, root, set, path);
+	return r < 0 ? r : keep_inner(g, c, root, set, head, path);
+}
+
+/* Symlinks that led to sources which were dropped. */
+struct dead_links {
+	const struct capture *capture;
+	const struct captured_set *set;
+	const struct record *head;
+	char **paths;
+	size_t n;
+};
+
+static void dead_links_done(struct dead_links *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		free(d->paths[i]);
+	free(d->paths);
+}
+
+/* Append a path's parts to `to` at *at, ".." taken as text. */
+static void append_parts(char *to, size_t *at, const char *from, size_t n)
+{
+	while (n > 0) {
+		const char *slash = memchr(from, '/', n);
+		size_t part = slash ? (size_t)(slash - from) : n;
+
+		if (part == 2 && memcmp(from, "..", 2) == 0) {
+			while (*at > 0 && to[--*at] != '/')
+				;
+		} else if (part > 0 && !(part == 1 && *from == '.')) {
+			to[(*at)++] = '/';
+			memcpy(to + *at, from, part);
+			*at += part;
+		}
+		from += part + (slash != NULL);
+		n -= part + (slash != NULL);
+	}
+	to[*at] = '\0';
+}
+
+/* Where a link of the tree, at a path without its first slash, points to. NULL: out of memory. */
+static char *link_target(const char *path, const struct tree_entry *link)
+{
+	const char *name = strrchr(path, '/');
+	char *to = malloc(strlen(path) + link->link_n + 3);
+	size_t at = 0;
+
+	if (!to)
+		return NULL;
+	if (name && !(link->link_n > 0 && link->link[0] == '/'))
+		append_parts(to, &at, path, (size_t)(name - path));
+	append_parts(to, &at, link->link, link->link_n);
+	return to;
+}
+
+/* Is one of them on the way to the other? */
+static bool on_one_way(const char *a, const char *b)
+{
+	return source_path_within(a, b) || source_path_within(b, a);
+}
+
+static bool leads_nowhere(const struct dead_links *d, const char *target)
+{
+	const struct capture_options *o = d->capture->options;
+	bool dropped = false;
+
+	for (size_t i = 0; i < d->head->n_sources; i++)
+		if (!is_dropped(d->capture, d->head->sources[i].path) &&
+		    on_one_way(d->head->sources[i].path, target))
+			return false;
+	for (size_t i = 0; i < d->set->n; i++)
+		if (on_one_way(d->set->sources[i].result.path, target))
+			return false;
+	for (size_t i = 0; i < o->n_dropped; i++)
+		dropped |= source_path_within(target, o->dropped[i]);
+	for (size_t i = 0; i < d->n; i++) /* a link to a link */
+		dropped |= source_path_within(target, d->paths[i]);
+	return dropped;
+}
+
+static int find_dead_link(void *context, const char *path, const struct tree_entry *e,
+			  uint32_t depth)
+{
+	CLEANUP(free_ptr) char *target = NULL;
+	struct dead_links *d = context;
+	char **grown, *found;
+
+	if (S_ISDIR(e->mode))
+		return depth > 0 && !(e->flags & ENTRY_PLACEHOLDER);
+	if (!S_ISLNK(e->mode) || !(e->flags & ENTRY_PLACEHOLDER))
+		return 0;
+	target = link_target(path, e);
+	if (!target)
+		return -ENOMEM;
+	if (!leads_nowhere(d, target))
+		return 0;
+	grown = reallocarray(d->paths, d->n + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	d->paths = grown;
+	if (asprintf(&found, "/%s", path) < 0)
+		return -ENOMEM;
+	grown[d->n++] = found;
+	return 0;
+}
+
+/* Placeholders that lead to no source any more go, too. */
+static int drop_links(struct graft *g, struct capture *c, struct byte_buf *root,
+		      struct dead_links *dead)
+{
+	size_t done;
+	int r = 0;
+
+	do {
+		CLEANUP(entry_decoder_done) struct entry_decoder d = { 0 };
+		struct tree_entry top;
+
+		done = dead->n;
+		r = settle(c, r);
+		if (r == 0)
+			r = tree_entry_decode(root->data, root->n, &d, &top);
+		if (r == 0)
+			r = tree_walk(c->cache, &top, find_dead_link, NULL, dead);
+		for (size_t i = done; r == 0 && i < dead->n; i++) {
+			r = settle(c, 0);
+			if (r == 0)
+				r = graft_apply(g, root, dead->paths[i], NULL, false);
+		}
+	} while (r == 0 && dead->n > done);
+	return r;
 }
 
 static int drop_sources(struct graft *g, struct capture *c, struct byte_buf *root,
-			const struct captured_set *set, bool *ret_written)
+			const struct captured_set *set, const struct record *head,
+			bool *ret_written)
 {
+	CLEANUP(dead_links_done)
+	struct dead_links dead = { .capture = c, .set = set, .head = head };
 	const struct capture_options *o = c->options;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && set->has_head && i < o->n_dropped; i++) {
-		r = drop_source(g, c, root, set, o->dropped[i]);
+	for (size_t i = 0; r == 0 && i < o->n_dropped; i++) {
+		r = drop_source(g, c, root, set, head, o->dropped[i]);
 		*ret_written = true;
 	}
-	return r;
+	return r == 0 && *ret_written ? drop_links(g, c, root, &dead) : r;
 }
 
 /* The head's root, or that of an empty first snapshot. */
@@ -400,7 +533,7 @@ static int build_root_on(struct capture *c, const struct captured_set *set,
 	g.reader = reader;
 	g.patch = patch;
 	if (r == 0 && head)
-		r = drop_sources(&g, c, root, set, &written);
+		r = drop_sources(&g, c, root, set, head, &written);
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
 		const struct captured_source *s = &set->sources[i];
 
@@ -411,38 +544,40 @@ static int build_root_on(struct capture *c, const struct captured_set *set,
 		if (r == 0)
 			r = graft_source(&g, c, root, s);
 		if (r == 0)
-			r = keep_inner(&g, c, root, set, s->result.path);
+			r = keep_inner(&g, c, root, set, head, s->result.path);
 		written = true;
 	}
-	return r < 0 ? r : stream_capture_carry(c, set, head, &g, root);
+	return r;
 }
 
 /* Does this run say all there is to say of the head's sources? */
 static bool replaces_all(const struct capture *c, const struct captured_set *set,
-			 const struct record *head)
+			 const struct record *head, bool streams_too)
 {
 	for (size_t i = 0; i < set->n; i++)
 		if (!set->sources[i].removed && !is_captured(&set->sources[i]))
 			return false;
 	for (size_t i = 0; head && i < head->n_sources; i++)
 		if (!is_dropped(c, head->sources[i].path) &&
+		    (streams_too || !(head->sources[i].flags & SOURCE_STREAM)) &&
 		    !find_captured(set, head->sources[i].path))
 			return false;
 	return true;
 }
 
 /* A head whose folders cannot be read any more must not end protection. */
-static int build_root(struct capture *c, const struct captured_set *set, const struct record *head,
+static int build_root(struct capture *c, struct captured_set *set, const struct record *head,
 		      struct byte_buf *root)
 {
 	int r = build_root_on(c, set, head, root);
 
 	if (!head || (r != -ENOENT && r != -EBADMSG && r != -EUCLEAN))
 		return r;
-	if (!replaces_all(c, set, head))
+	if (!replaces_all(c, set, head, false))
 		return log_errno(-EBADMSG, "folders of the newest snapshot are lost; take one of "
 					   "everything: 'yore snapshot' without a path");
 	log_warning("folders of the newest snapshot are lost; this one is made without them");
+	set->lost_head = true;
 	byte_buf_clear(root);
 	return build_root_on(c, set, NULL, root);
 }
@@ -516,6 +651,8 @@ static int merge_sources(struct record *record, const struct record *head, const
 
 		if ((s && (s->removed || is_captured(s))) || is_dropped(c, carried.path))
 			continue;
+		if (set->lost_head && (carried.flags & SOURCE_STREAM))
+			continue; /* its program will be asked again */
 		if (s && !s->carried)
 			carried.state = SOURCE_ABSENT;
 		r = copy_source(record, &carried);
@@ -627,7 +764,7 @@ static bool same_snapshot(struct capture *c, const struct record *record,
 static void trust_chunks(struct capture *c, const struct captured_set *set,
 			 const struct record *head, uint64_t seq)
 {
-	if (c->check_chunks && !atomic_load(&c->unverified) && replaces_all(c, set, head))
+	if (c->check_chunks && !atomic_load(&c->unverified) && replaces_all(c, set, head, true))
 		(void)chunk_index_trust(store_index(c->store), seq, c->generation);
 }
 

@@ -33,7 +33,8 @@ struct captured_set {
 	size_t n;
 	struct record head;
 	bool has_head;
-	uint64_t seq; /* head's */
+	bool lost_head; /* its folders cannot be read: nothing of it is carried along */
+	uint64_t seq;   /* head's */
 	struct io *io;
 	int hold; /* keeps the head record from being forgotten */
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/capture_internal.h"
+#include "snapshots/page_cache.h"
 #include "snapshots/xattr_set.h"
 
 #include <assert.h>
@@ -196,6 +197,7 @@ static int read_small(struct worker *w, struct file_job *job, int fd)
 		id_hasher_run(w->hasher, data, n, &job->id);
 	job->outcome = JOB_SMALL;
 	atomic_fetch_add_explicit(&w->capture->progress->bytes_read, n, memory_order_relaxed);
+	pacer_spend(w->capture->options->pacer, n, w->capture->options->cancel);
 	return 0;
 }
 
@@ -241,6 +243,8 @@ static int read_large(struct worker *w, struct file_job *job, int fd)
 		capture_fail(c, r);
 		return r;
 	}
+	ingest_drop_behind(w->ingest, job->cold);
+	ingest_pace(w->ingest, c->options->pacer);
 	r = ingest_run(w->ingest, fd, job->seen.size, job->old, c->options->cancel, &content,
 		       &source_failed);
 	atomic_fetch_add_explicit(&c->progress->bytes_read, ingest_bytes_read(w->ingest),
@@ -390,10 +394,14 @@ static void job_read(struct worker *w, struct file_job *job)
 		if (r == 0 && !same_state(&job->seen, &now))
 			job->seen = now;
 	}
-	if (r == 0)
+	if (r == 0) {
+		job->cold = page_cache_lacks(fd, job->seen.size);
 		r = read_steadily(w, job, fd);
+	}
 	if (r == 0)
 		r = read_attributes(w, job, fd);
+	if (fd >= 0 && job->cold)
+		page_cache_drop(fd, 0, 0);
 	if (r == 0) {
 		atomic_fetch_add_explicit(&w->capture->progress->files_read, 1,
 					  memory_order_relaxed);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/ingest.h"
+#include "snapshots/pacer.h"
 
 #include "snapshots/in_place.h"
+#include "snapshots/page_cache.h"
 #include "store/base/lock.h"
 #include "store/compress.h"
 
@@ -24,6 +26,7 @@
  * Collected pieces wait in `pending` while the bundle of edits that some of
  * them point to is open, then go to the content_builder in order.
  */
+#define DROP_BYTES MIB(8) /* let out of the page cache at a time */
 #define BLOCK_BYTES MIB(3)
 #define SLOTS 16u
 #define SHORT_FILE                                                                    \
@@ -81,7 +84,10 @@ struct ingest {
 
 	int fd;
 	bool has_old, inline_sealing, is_stream;
+	bool drop_behind;
+	uint64_t dropped; /* the page cache has nothing before this of ours */
 	const volatile bool *cancel;
+	struct pacer *pacer;
 	bool source_failed;
 	uint64_t bytes_read;
 
@@ -508,6 +514,30 @@ static int stream_wait(struct ingest *g)
 	}
 }
 
+/* Keep no more than some mebibytes of a file in the page cache. */
+static void drop_behind(struct ingest *g, uint64_t at)
+{
+	if (!g->drop_behind || g->is_stream)
+		return;
+	if (at < g->dropped) /* another file */
+		g->dropped = 0;
+	if (at - g->dropped < DROP_BYTES)
+		return;
+	page_cache_drop(g->fd, g->dropped, at - g->dropped);
+	g->dropped = at;
+}
+
+void ingest_pace(struct ingest *g, struct pacer *pacer)
+{
+	g->pacer = pacer;
+}
+
+void ingest_drop_behind(struct ingest *g, bool drop)
+{
+	g->drop_behind = drop;
+	g->dropped = 0;
+}
+
 /* Read once. Returns the count, 0 at the end, -errno. */
 static ssize_t read_once(struct ingest *g, void *to, size_t room, uint64_t at)
 {
@@ -518,8 +548,10 @@ static ssize_t read_once(struct ingest *g, void *to, size_t room, uint64_t at)
 		if (r < 0)
 			return r;
 		n = g->is_stream ? read(g->fd, to, room) : pread(g->fd, to, room, (off_t)at);
-		if (n >= 0)
+		if (n >= 0) {
+			drop_behind(g, at);
 			return n;
+		}
 		if (errno != EINTR && !(g->is_stream && errno == EAGAIN))
 			return -errno;
 	}
@@ -544,6 +576,7 @@ static int64_t read_more(struct ingest *g, uint64_t at, uint64_t until)
 	}
 	g->fill += (size_t)n;
 	g->bytes_read += (uint64_t)n;
+	pacer_spend(g->pacer, (uint64_t)n, g->cancel);
 	return n;
 }
 

@@ -18,6 +18,7 @@
 #include "snapshots/seal_pool.h"
 
 struct ingest;
+struct pacer;
 
 /** Borrows all of them. `sink` takes nodes of long piece lists. */
 int ingest_new(struct store *s, struct store_writer *writer, struct chunk_cache *cache,
@@ -40,6 +41,10 @@ int ingest_run(struct ingest *g, int fd, uint64_t size, const struct content *ol
  */
 int ingest_stream(struct ingest *g, int fd, const struct content *old, const volatile bool *cancel,
 		  struct content *ret_content, bool *ret_source_failed);
+/** From now on keep reading within its budget (borrowed; NULL: no limit). */
+void ingest_pace(struct ingest *g, struct pacer *pacer);
+/** From now on let what was read out of the page cache again. */
+void ingest_drop_behind(struct ingest *g, bool drop);
 /** Bytes that the last run read. */
 uint64_t ingest_bytes_read(const struct ingest *g);
 

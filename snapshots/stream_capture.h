@@ -9,7 +9,6 @@
 #define SNAPSHOTS_STREAM_CAPTURE_H
 
 #include "snapshots/commit.h"
-#include "snapshots/graft.h"
 
 /**
  * May the stream of s->asked have this path? Returns 0; -EINVAL (logged) when
@@ -24,13 +23,6 @@ int stream_capture_admit(const struct captured_source *s);
 int stream_capture_run(struct capture *c, struct captured_source *s);
 /** Free what earlier attempts read. */
 void stream_capture_forget(struct capture *c);
-
-/**
- * Streams of the head that were not captured, but lay in what was replaced or
- * dropped: put them into the new root again. `root` is the new root, encoded.
- */
-int stream_capture_carry(struct capture *c, const struct captured_set *set,
-			 const struct record *head, struct graft *g, struct byte_buf *root);
 
 /** Absolute, canonical as text, and not "/". */
 bool stream_path_valid(const char *path);

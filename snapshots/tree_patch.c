@@ -178,7 +178,7 @@ static int collapse(struct tree_patch *p, struct chunk_id *root)
 	uint32_t level = p->adopted_level;
 
 	while (level > 0) {
-		struct tree_child child;
+		struct tree_child child = { 0 };
 		int r = tree_reader_set(p->reader, root);
 
 		if (r == 0)

@@ -88,7 +88,7 @@ int versions_new(struct timeline *t, struct chunk_cache *cache, const char *path
 bool versions_damage(int r)
 {
 	return r == -EBADMSG || r == -EUCLEAN || r == -ENOENT || r == -EIO || r == -EREMOTEIO ||
-	       r == -ENOKEY;
+	       r == -ENOKEY || r == -ELOOP;
 }
 
 static void state_of(const struct tree_entry *e, struct path_state *ret_state)
@@ -118,7 +118,7 @@ static void look_up(struct versions *v, struct path_level *level, const struct c
 		    struct path_state *ret_state)
 {
 	struct path_state found = { 0 };
-	struct tree_entry entry;
+	struct tree_entry entry = { 0 };
 	int r;
 
 	if (level->known && chunk_id_equal(&level->tree, tree)) {

@@ -56,7 +56,8 @@ size_t versions_bytes(const struct versions *v);
  * The newest entry of that name in what was a directory at this path;
  * `directories_only`: only one that is a directory. `*ret_seq` is the last
  * snapshot that has it as it is. Valid until the next call on the reader.
- * Returns 0, -ENOENT, -errno; directories that cannot be read are passed over.
+ * Directories that cannot be read are passed over. Returns 0; -ENOENT; -errno,
+ * also why one of those could not be read, when no other has it.
  */
 int versions_find(const struct versions *v, struct tree_reader *reader, const char *name,
 		  bool directories_only, struct tree_entry *ret_entry, uint64_t *ret_seq);

@@ -22,7 +22,7 @@ int versions_find(const struct versions *v, struct tree_reader *reader, const ch
 		  bool directories_only, struct tree_entry *ret_entry, uint64_t *ret_seq)
 {
 	const uint32_t n = (uint32_t)strlen(name);
-	int r;
+	int damage = -ENOENT, r;
 
 	for (size_t i = older_directory(v, v->n_runs); i != SIZE_MAX; i = older_directory(v, i)) {
 		r = tree_reader_set(reader, &v->runs[i].id);
@@ -34,8 +34,10 @@ int versions_find(const struct versions *v, struct tree_reader *reader, const ch
 		}
 		if (r < 0 && !versions_damage(r))
 			return r;
+		if (r < 0 && r != -ENOENT)
+			damage = r;
 	}
-	return -ENOENT;
+	return damage;
 }
 
 /* ---- two states of a directory, one after the other ---- */

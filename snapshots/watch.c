@@ -266,27 +266,18 @@ void watch_state(struct watch *w, size_t i, struct watch_state *ret_state)
 	ret_state->everything = dirty_set_is_all(w->sources[i].pending);
 }
 
-int watch_wait(struct watch *w, int timeout_ms)
+int watch_wait(struct watch *w, int also_fd, int timeout_ms)
 {
 	struct pollfd fds[] = {
 		{ .fd = w->changed_fd, .events = POLLIN },
-		{ .fd = w->wake_fd, .events = POLLIN },
+		{ .fd = also_fd, .events = POLLIN },
 	};
 
-	/* A signal ends it as watch_wake() does: its handler may have had something to say. */
-	if (poll(fds, 2, timeout_ms) <= 0)
-		return 0;
-	if (fds[1].revents)
-		clear_fd(w->wake_fd);
-	if (!fds[0].revents)
+	/* A signal ends it, too: its handler may have had something to say. */
+	if (poll(fds, 2, timeout_ms) <= 0 || !fds[0].revents)
 		return 0;
 	clear_fd(w->changed_fd);
 	return 1;
-}
-
-void watch_wake(struct watch *w)
-{
-	signal_fd(w->wake_fd);
 }
 
 /* ---- the reader ---- */
@@ -404,9 +395,8 @@ static int copy_options(struct watch *w, const struct watch_options *o)
 static int open_descriptors(struct watch *w)
 {
 	w->changed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->changed_fd < 0 || w->wake_fd < 0 || w->kick_fd < 0)
+	if (w->changed_fd < 0 || w->kick_fd < 0)
 		return log_errno(-errno, "watch: no eventfd");
 	w->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	if (w->mounts_fd < 0)
@@ -437,7 +427,7 @@ int watch_new(const struct watch_options *options, struct watch **ret_watch)
 
 	if (!w)
 		return -ENOMEM;
-	w->changed_fd = w->wake_fd = w->kick_fd = w->mounts_fd = -1;
+	w->changed_fd = w->kick_fd = w->mounts_fd = -1;
 	lock_init(&w->lock, LOCK_RANK_WATCH);
 	atomic_init(&w->gather_ms, GATHER_MS);
 	r = copy_options(w, options);
@@ -479,8 +469,8 @@ void watch_free(struct watch *w)
 		free(w->ignored[i]);
 	fanotify_free(w);
 	mount_table_done(&w->mounts);
-	for (size_t i = 0; i < 4; i++) {
-		const int fds[] = { w->changed_fd, w->wake_fd, w->kick_fd, w->mounts_fd };
+	for (size_t i = 0; i < 3; i++) {
+		const int fds[] = { w->changed_fd, w->kick_fd, w->mounts_fd };
 
 		if (fds[i] >= 0)
 			(void)close(fds[i]);

@@ -72,10 +72,11 @@ struct watch;
 int watch_new(const struct watch_options *options, struct watch **ret_watch);
 void watch_free(struct watch *w);
 CLEANUP_DEFINE(struct watch, watch_free)
-/** Wait until the pending sets change, or this long. 1 changed, 0 time over or woken. */
-int watch_wait(struct watch *w, int timeout_ms);
-/** End a watch_wait() now. Async-signal-safe. */
-void watch_wake(struct watch *w);
+/**
+ * Wait until the pending sets change, `also_fd` (-1: none) can be read, a signal was caught, or
+ * this long. 1: they changed; 0: something else. Reads nothing from also_fd.
+ */
+int watch_wait(struct watch *w, int also_fd, int timeout_ms);
 /**
  * Take the pending set of source i, frozen; the caller owns it. An empty one
  * when nothing is pending. Events that come during the capture go to the next.

@@ -57,7 +57,6 @@ struct watch {
 
 	struct lock lock; /* the parts of `sources` that say so */
 	int changed_fd;   /* the reader has added something */
-	int wake_fd;      /* watch_wake() */
 	int kick_fd;      /* for the reader: stop, pause */
 	atomic_bool stop;
 	atomic_bool pause;

@@ -225,9 +225,11 @@ static char *real_path(const char *path)
 {
 	CLEANUP(free_ptr) char *folder = strdup(path);
 	CLEANUP(free_ptr) char *real = NULL;
-	char *slash = folder ? strrchr(folder, '/') : NULL;
-	char *joined;
+	char *slash, *joined;
 
+	if (!folder)
+		return NULL;
+	slash = strrchr(folder, '/');
 	if (!slash)
 		return NULL;
 	*slash = '\0';

@@ -99,8 +99,9 @@ json_t *protection_json(const struct protection *p);
 /**
  * Tell other processes, if it says more than what they read now. The file is
  * replaced as a whole but not synced: it means something only while its daemon
- * lives, and a daemon does not outlive a power cut. Returns 0 or -errno (in
- * the log for who debugs: a full disk must not fill the log as well).
+ * lives, and a daemon does not outlive a power cut. When it cannot be written
+ * the old one is removed. Returns 0 or -errno (in the log for who debugs: a
+ * full disk must not fill the log as well).
  */
 int protection_publish(struct io *io, const struct protection *p);
 /**

@@ -276,9 +276,11 @@ int protection_publish(struct io *io, const struct protection *p)
 		return -ENOMEM;
 	io_tmp_name(tmp);
 	r = write_tmp(io, tmp, text);
-	if (r < 0)
-		log_debug("%s/%s cannot be written: %s", io_real_path(io), REPORT_FILE,
-			  strerror(-r));
+	if (r == 0)
+		return 0;
+	/* Also on a full disk a file can be taken away: no report alarms, an old one does not. */
+	(void)io_unlink(io, REPORT_FILE, IO_OBJECT_LOCAL);
+	log_debug("%s/%s cannot be written: %s", io_real_path(io), REPORT_FILE, strerror(-r));
 	return r;
 }
 

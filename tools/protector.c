@@ -169,13 +169,9 @@ static void lower_priority(const struct config *config)
 }
 
 /* What other threads need of the configuration. */
-static int share_config(struct protector *p)
+static void share_config(struct protector *p)
 {
-	char *text = strdup(p->config.keep);
-
-	if (!text)
-		return -ENOMEM;
-	LOCK_SCOPE(&p->lock);
+	lock_take(&p->lock);
 	p->keep = p->config.retention;
 	p->collect_every_ms = p->config.collect_every_ms;
 	p->collect_rate = p->config.collect_rate_bytes;
@@ -183,9 +179,7 @@ static int share_config(struct protector *p)
 	p->verify_every_ms = p->config.data_every_ms;
 	p->verify_rate = p->config.check_rate_bytes;
 	p->state.stale_after_s = p->config.stale_after_ms / 1000;
-	free(p->keep_text);
-	p->keep_text = text;
-	return 0;
+	lock_drop(&p->lock);
 }
 
 /* Begin with a configuration that is in p->config. */
@@ -193,21 +187,41 @@ static int adopt_config(struct protector *p)
 {
 	int r = make_targets(p);
 
-	if (r == 0)
-		r = share_config(p);
 	if (r < 0)
 		return r;
+	share_config(p);
 	recall_targets(p);
 	lower_priority(&p->config);
 	r = start_watch(p);
 	return r < 0 ? r : protector_state_targets(p);
 }
 
+/* Put a fresh one in the place of p->config, which goes. */
+static int exchange_config(struct protector *p, const struct config *fresh)
+{
+	struct target *old;
+	size_t n_old;
+	int r;
+
+	LOCK_SCOPE(&p->config_lock);
+	watch_free(STEAL(p->watch));
+	old = STEAL(p->targets);
+	n_old = p->n_targets;
+	p->n_targets = 0;
+	config_done(&p->config);
+	p->config = *fresh;
+	r = adopt_config(p);
+	if (r == 0)
+		r = note_dropped(p, old, n_old);
+	for (size_t i = 0; i < n_old; i++)
+		free(old[i].path);
+	free(old);
+	return r;
+}
+
 static void take_new_config(struct protector *p)
 {
 	struct config fresh = { 0 };
-	struct target *old = NULL;
-	size_t n_old;
 	int r;
 
 	notify_reloading();
@@ -217,23 +231,13 @@ static void take_new_config(struct protector *p)
 		notify_ready();
 		return;
 	}
-	LOCK_SCOPE(&p->config_lock);
-	watch_free(STEAL(p->watch));
-	old = STEAL(p->targets);
-	n_old = p->n_targets;
-	p->n_targets = 0;
-	config_done(&p->config);
-	p->config = fresh;
-	r = adopt_config(p);
-	if (r == 0)
-		r = note_dropped(p, old, n_old);
-	for (size_t i = 0; i < n_old; i++)
-		free(old[i].path);
-	free(old);
+	r = exchange_config(p, &fresh);
 	if (r < 0)
 		protector_say_stopped(p, "the new configuration could not be put in force");
 	else
 		log_info("configuration read again: %zu sources", p->n_targets);
+	if (p->options.policy_changed)
+		p->options.policy_changed(p->options.context, &p->config.retention);
 	notify_ready();
 }
 
@@ -328,21 +332,27 @@ static void *protect_thread(void *argument)
 		int64_t ms;
 
 		atomic_store(&p->heartbeat_ns, monotonic_ns());
-		if (atomic_exchange(&p->reload, false))
+		if (atomic_exchange(&p->reload, false) || !p->watch)
 			take_new_config(p);
+		if (!p->watch) { /* it could not be put in force: again in a while */
+			protector_sleep(p, TICK_MS);
+			continue;
+		}
 		ask_for_whole_walks(p);
 		ms = due_ms(p);
 		if (ms == 0)
 			run_round(p);
 		else if (ms > 0)
 			protector_sleep(p, ms); /* what comes meanwhile only makes it later */
-		else if (watch_wait(p->watch, TICK_MS) > 0)
+		else if (watch_wait(p->watch, p->wake, TICK_MS) > 0)
 			protector_touch(p);
+		else
+			protector_sleep(p, 0); /* it was woken */
 	}
 	/* What is pending goes into a last snapshot, unless it is asked to hurry; also a change of
 	 * a moment ago, of which the kernel has yet to tell. */
 	(void)poll(NULL, 0, EVENTS_MS);
-	if (!p->cancel && due_ms(p) >= 0)
+	if (!p->cancel && p->watch && due_ms(p) >= 0)
 		run_round(p);
 	return NULL;
 }
@@ -400,7 +410,6 @@ int protector_new(const struct protector_options *options, struct config *config
 	*config = (struct config){ 0 };
 	p->state.started_ns = clock_now_ns();
 	p->state.pid = getpid();
-	p->state.protecting = true;
 	r = open_timeline(p);
 	if (r == 0)
 		r = alerts_new(store_io(options->session->store), &p->alerts);
@@ -418,7 +427,6 @@ void protector_reload(struct protector *p)
 {
 	atomic_store(&p->reload, true);
 	wake(p->wake);
-	watch_wake(p->watch);
 }
 
 void protector_stop(struct protector *p)
@@ -426,7 +434,6 @@ void protector_stop(struct protector *p)
 	if (atomic_exchange(&p->stopping, true))
 		p->cancel = true;
 	wake(p->wake);
-	watch_wake(p->watch);
 }
 
 void protector_wait(struct protector *p)
@@ -434,8 +441,6 @@ void protector_wait(struct protector *p)
 	atomic_store(&p->stopping, true);
 	if (p->wake >= 0)
 		wake(p->wake);
-	if (p->watch)
-		watch_wake(p->watch);
 	if (p->n_threads > 0)
 		(void)pthread_join(p->protecting, NULL);
 	lock_take(&p->lock);
@@ -466,7 +471,6 @@ void protector_free(struct protector *p)
 	if (p->note_fd >= 0)
 		daemon_note_end(store_io(p->options.session->store), p->note_fd);
 	config_done(&p->config);
-	free(p->keep_text);
 	if (p->wake >= 0)
 		(void)close(p->wake);
 	if (p->report_wake >= 0)
@@ -477,8 +481,8 @@ void protector_free(struct protector *p)
 	free(p);
 }
 
-char *protector_retention(struct protector *p)
+size_t protector_sources(struct protector *p)
 {
-	LOCK_SCOPE(&p->lock);
-	return strdup(p->keep_text ? p->keep_text : "");
+	LOCK_SCOPE(&p->config_lock);
+	return p->n_targets;
 }

@@ -28,8 +28,8 @@ struct protector_options {
 	struct session *session;           /* open for writing; borrowed */
 	const struct cmd_globals *globals; /* to read the configuration again; borrowed */
 	const char *mountpoint;            /* for the note to others; NULL: none */
-	/* Called from its threads when what protector_state() says has changed. May be NULL. */
-	void (*changed)(void *context);
+	/* Called from its threads when another policy of retention is in force. May be NULL. */
+	void (*policy_changed)(void *context, const struct retention_policy *policy);
 	void *context;
 };
 
@@ -51,9 +51,9 @@ void protector_wait(struct protector *p);
 /** The same, and free it. NULL is fine. */
 void protector_free(struct protector *p);
 CLEANUP_DEFINE(struct protector, protector_free)
+/** How many sources it has. */
+size_t protector_sources(struct protector *p);
 /** What there is to know now. Returns 0 or -ENOMEM; free with protection_done. */
 int protector_state(struct protector *p, struct protection *ret_state);
-/** The policy of retention in force, as text; the caller frees it. NULL on no memory. */
-char *protector_retention(struct protector *p);
 
 #endif

@@ -61,8 +61,9 @@ static int add_tree(struct round *round, struct target *t)
 
 static void add_stream(struct round *round, struct target *t)
 {
-	round->sources[round->n] =
-		(struct capture_source){ .path = t->path, .is_stream = true, .stream_fd = -1 };
+	round->sources[round->n] = (struct capture_source){
+		.path = t->path, .is_stream = true, .stream_fd = -1, .consistency = CONSISTENCY_HOOK
+	};
 	round->parts[round->n++] = (struct part){ .target = t };
 }
 
@@ -280,6 +281,7 @@ static int capture_round(struct protector *p, struct target *stream)
 	struct capture_options options = { .reason = stream ? "stream" : "change",
 					   .cancel = &p->cancel,
 					   .progress = &p->progress,
+					   .pacer = &p->pacer,
 					   .problem = say_problem,
 					   .stream_ended = stream_ended,
 					   .context = &round,
@@ -308,7 +310,10 @@ int protector_round(struct protector *p)
 {
 	int64_t began = monotonic_ns(), now = clock_now_ns();
 	double cpu = cpu_seconds();
-	int r = capture_round(p, NULL);
+	int r;
+
+	pacer_begin(&p->pacer, p->config.read_rate_bytes, p->config.cpu_percent);
+	r = capture_round(p, NULL);
 
 	/* Each on its own: a program that fails costs nothing but its own file. */
 	for (size_t i = 0; i < p->n_targets && !p->cancel; i++) {

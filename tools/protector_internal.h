@@ -27,9 +27,9 @@
 /* One configured source. */
 struct target {
 	const struct config_source *config;
-	char *path;    /* canonical */
+	char *path; /* canonical */
 	bool is_stream;
-	size_t watched; /* its number in the watch; streams have none */
+	size_t watched;      /* its number in the watch; streams have none */
 	int64_t captured_ns; /* wall clock; 0: never */
 	int64_t walked_ns;
 	int64_t tried_ns; /* of a stream: when its program last ran */
@@ -40,7 +40,7 @@ struct protector {
 	struct timeline *timeline;
 	bool owns_timeline;
 	int note_fd;
-	int wake; /* eventfd: something for the protecting thread */
+	int wake;        /* eventfd: something for the protecting thread */
 	int report_wake; /* eventfd: the reporting thread shall end */
 
 	/* the protecting thread's */
@@ -50,8 +50,9 @@ struct protector {
 	size_t n_targets;
 	char **dropped; /* sources of the last configuration that are in this one no more */
 	size_t n_dropped;
-	int64_t retry_ns; /* monotonic: not before; 0: any time */
+	int64_t retry_ns;      /* monotonic: not before; 0: any time */
 	unsigned int failures; /* one after another */
+	struct pacer pacer;
 
 	/* LOCK_RANK_DAEMON: held by the protecting thread while it exchanges watch, targets and
 	 * config, and by others while they look at them */
@@ -60,7 +61,6 @@ struct protector {
 	struct lock lock;
 	struct protection state;
 	struct retention_policy keep;
-	char *keep_text;
 	uint64_t collect_every_ms, collect_rate, reserve_bytes; /* as configured */
 	uint64_t verify_every_ms, verify_rate;
 	pthread_cond_t upkeep_wake;
@@ -70,7 +70,7 @@ struct protector {
 	pthread_t protecting, upkeep, reporting;
 	unsigned int n_threads;
 	atomic_bool reload, stopping, changed;
-	volatile bool cancel; /* ends what is under way at once */
+	volatile bool cancel;             /* ends what is under way at once */
 	atomic_int_fast64_t heartbeat_ns; /* monotonic: the protecting thread was seen alive */
 };
 

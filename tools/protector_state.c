@@ -42,6 +42,7 @@ int protector_state_targets(struct protector *p)
 	old = (struct protection){ .sources = p->state.sources, .n_sources = p->state.n_sources };
 	p->state.sources = fresh;
 	p->state.n_sources = p->n_targets;
+	p->state.protecting = p->n_targets > 0;
 	lock_drop(&p->lock);
 	protection_done(&old);
 	protector_touch(p);
@@ -174,8 +175,6 @@ static void tell(struct protector *p, bool with_alerts)
 		LOCK_SCOPE(&p->config_lock); /* the configuration stays */
 		alerts_evaluate(p->alerts, &state, &p->config);
 	}
-	if (p->options.changed)
-		p->options.changed(p->options.context);
 }
 
 void *protector_report_thread(void *argument)

@@ -7,6 +7,7 @@
 #include "tools/daemon.h"
 #include "tools/failure.h"
 #include "tools/folder.h"
+#include "tools/kept_by.h"
 #include "tools/notify.h"
 #include "tools/output.h"
 #include "tools/protector.h"
@@ -29,9 +30,11 @@ struct service {
 	const struct mount_request *request;
 	struct mount *mount;         /* while one is there */
 	struct protector *protector; /* NULL: it only shows */
-	struct lock mount_lock;      /* guards `mount`: others ask for its counts */
-	int ready_fd;                /* -1: in the foreground, or said already */
-	size_t n_sources;            /* in the configuration, as it was at the start */
+	struct kept_by *kept_by;
+	size_t n_configured;    /* sources, when it began */
+	struct lock mount_lock; /* guards `mount`: others ask for its counts */
+	int ready_fd;           /* -1: in the foreground, or said already */
+	bool was_ready;
 };
 
 /* What signals act on. */
@@ -124,7 +127,7 @@ static char *service_status(void *context)
 
 static char *service_metrics(void *context)
 {
-	struct service *s = context;
+	const struct service *s = context;
 
 	return status_metrics(s->session);
 }
@@ -132,15 +135,25 @@ static char *service_metrics(void *context)
 /* Also where this one only shows: it looks at whichever daemon protects. */
 static char *service_banner(void *context)
 {
+	const struct service *s = context;
+	CLEANUP(protection_done) struct protection own = { 0 };
+	bool protects = s->protector && protector_state(s->protector, &own) == 0;
+
+	return status_banner(s->session->io, protects ? &own : NULL, s->n_configured);
+}
+
+static void take_policy(void *context, const struct retention_policy *policy)
+{
 	struct service *s = context;
 
-	return status_banner(s->session->io, s->n_sources);
+	kept_by_set(s->kept_by, policy);
 }
 
 static void say_ready(void *context)
 {
 	struct service *s = context;
 
+	s->was_ready = true;
 	if (s->ready_fd >= 0)
 		daemon_ready(STEAL_FD(s->ready_fd));
 	else if (*s->request->mountpoint)
@@ -226,7 +239,8 @@ static int show(struct service *s)
 	int64_t again_s = AGAIN_FIRST_S;
 	int r = show_once(s);
 
-	if (!s->protector || (r < 0 && s->ready_fd >= 0))
+	/* It never was ready, or there is nothing to go on for. */
+	if ((r < 0 && !s->was_ready) || !s->protector || protector_sources(s->protector) == 0)
 		return r < 0 ? mount_failure(r) : EXIT_CODE_DONE;
 	while (!cmd_cancelled) {
 		log_warning("%s is not mounted any more; protection goes on, and it is mounted "
@@ -244,10 +258,10 @@ static int show(struct service *s)
 /* Without a mount there is only the end to wait for. */
 static int protect_alone(struct service *s)
 {
-	if (!s->protector)
+	if (!s->protector || protector_sources(s->protector) == 0)
 		return failure(EXIT_CODE_FAILED,
-			       "there is neither a mountpoint nor a source in the configuration; "
-			       "see yore.conf(5)");
+			       "there is nothing to do: no mountpoint, and no source that is not "
+			       "protected already; see yore.conf(5)");
 	say_ready(s);
 	while (!cmd_cancelled)
 		wait_s(INT32_MAX);
@@ -261,20 +275,22 @@ static int start_protector(struct service *s, const struct cmd_globals *globals,
 {
 	struct protector_options options = { .session = s->session,
 					     .globals = globals,
-					     .mountpoint = s->request->mountpoint };
+					     .mountpoint = s->request->mountpoint,
+					     .policy_changed = take_policy,
+					     .context = s };
 	int r;
 
-	s->n_sources = config->n_sources;
-	if (config->n_sources == 0)
-		return EXIT_CODE_DONE;
 	if (s->session->read_only) {
-		log_warning("the repository cannot be written: nothing is protected");
+		if (s->n_configured > 0)
+			log_warning("the repository cannot be written: nothing is protected");
 		return EXIT_CODE_DONE;
 	}
+	/* Also without sources: a later `yore protect` tells it of some. */
 	r = protector_new(&options, config, &s->protector);
 	if (r == -EBUSY) {
-		log_warning("another daemon protects with this repository already; this one only "
-			    "shows it");
+		if (s->n_configured > 0)
+			log_warning("another daemon protects with this repository already; this "
+				    "one only shows it");
 		return EXIT_CODE_DONE;
 	}
 	if (r < 0)
@@ -291,6 +307,10 @@ static int run_in(struct service *s, const struct cmd_globals *globals, struct c
 
 	if (r < 0)
 		return failure_errno(r, "mount");
+	s->n_configured = config->n_sources;
+	r = kept_by_new(s->session->timeline, &config->retention, &s->kept_by);
+	if (r < 0)
+		return failure_errno(r, "mount");
 	if (*s->request->mountpoint)
 		r = check_mountpoint(s->request);
 	if (r == EXIT_CODE_DONE)
@@ -303,6 +323,7 @@ static int run_in(struct service *s, const struct cmd_globals *globals, struct c
 		protector_wait(s->protector);
 	protecting = NULL;
 	protector_free(s->protector);
+	kept_by_free(s->kept_by);
 	return r;
 }
 

@@ -33,29 +33,27 @@ struct status_host {
 struct status {
 	char *repository;
 	char repository_id[2 * REPOSITORY_ID_BYTES + 1];
-	bool read_only;
+	bool read_only, has_latest, recovery_unconfirmed;
+	bool has_report;      /* `report` is the living daemon's, or a dead one's last */
+	bool config_is_wrong; /* it could not be read; status_collect leaves false */
+	pid_t daemon;         /* that protects; 0: none lives */
 	char *host;
 	uint64_t snapshots;
-	bool has_latest;
 	struct snapshot_info latest;
 	int64_t now_ns;
 	uint64_t packs, chunks, pack_bytes, index_bytes;
 	uint64_t free_bytes; /* on the repository's file system */
-	bool recovery_unconfirmed;
 	struct status_host *hosts;
 	size_t n_hosts;
 	char **mountpoints; /* where it is mounted on this machine */
 	size_t n_mountpoints;
 	uint64_t new_bytes_day; /* stored bytes that the snapshots of the last 24 h added */
 
-	pid_t daemon;              /* that protects; 0: none lives */
 	int64_t daemon_started_ns; /* when its note was written; 0: unknown */
-	bool has_report;           /* `report` is the living daemon's, or a dead one's last */
 	struct protection report;  /* its now_ns is `now_ns` */
 	int64_t report_ns;         /* when it was published */
 	json_t *alerts;            /* conditions that hold; NULL: unknown */
 	size_t n_configured;       /* sources in the configuration; status_collect leaves 0 */
-	bool config_is_wrong;      /* it could not be read; status_collect leaves false */
 };
 
 /* Is what the configuration wants protected being protected? */
@@ -96,9 +94,10 @@ const char *status_protection_name(enum status_protection protection);
 enum exit_code status_check(const struct status *status, char line[STATUS_LINE_BYTES]);
 /**
  * Text of the file that stands in the mount's root while protection has
- * stopped, or NULL. Cheap: no index is read. `n_configured` as in struct
- * status. The caller frees it.
+ * stopped, or NULL. Cheap: no index is read. `own` is what this process knows
+ * if it is the one that protects, else NULL: then it looks at what the daemon
+ * says. `n_configured` as in struct status. The caller frees it.
  */
-char *status_banner(struct io *io, size_t n_configured);
+char *status_banner(struct io *io, const struct protection *own, size_t n_configured);
 
 #endif

@@ -140,24 +140,31 @@ enum exit_code status_check(const struct status *status, char line[STATUS_LINE_B
 	return EXIT_CODE_VERIFY;
 }
 
-char *status_banner(struct io *io, size_t n_configured)
+/* Writes why, fit for a terminal. */
+static bool has_stopped(struct io *io, size_t n_configured, char line[STATUS_LINE_BYTES])
 {
 	struct status status = { .now_ns = clock_now_ns(), .n_configured = n_configured };
-	char line[STATUS_LINE_BYTES], time[OUTPUT_TIME_BYTES];
 	enum status_protection protection;
-	char *text = NULL;
 
 	status_read_daemon(io, &status);
 	protection = status_protection(&status, line);
 	protection_done(&status.report);
-	if (protection != STATUS_STALE && protection != STATUS_STOPPED)
+	return protection == STATUS_STALE || protection == STATUS_STOPPED;
+}
+
+char *status_banner(struct io *io, const struct protection *own, size_t n_configured)
+{
+	char line[STATUS_LINE_BYTES], time[OUTPUT_TIME_BYTES];
+	char *text = NULL;
+
+	if (own ? !protection_is_stale(own, line) : !has_stopped(io, n_configured, line))
 		return NULL;
 	if (asprintf(&text,
 		     "PROTECTION HAS STOPPED, or is behind (noticed %s):\n\n"
 		     "  %s\n\n"
 		     "What is shown here is what was kept until then. 'yore status' says more.\n"
 		     "This file goes away when protection goes on.\n",
-		     output_time(status.now_ns, time), line) < 0)
+		     output_time(clock_now_ns(), time), line) < 0)
 		return NULL;
 	return text;
 }

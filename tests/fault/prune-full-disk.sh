@@ -21,9 +21,9 @@ fill_and_prune() { # kind
 		cat "$work/prune"
 	}
 	[ -s "$YORE_REPOSITORY/local/reserve" ] || not_ok "$1: there is no reserve"
-	# To the last byte, by blocks and then by bytes.
-	cat /dev/zero >"$work/disk/ballast" 2>/dev/null
-	cat /dev/zero >"$work/disk/ballast2" 2>/dev/null
+	# To the last block.
+	{ cat /dev/zero >"$work/disk/ballast"; } 2>/dev/null
+	{ cat /dev/zero >"$work/disk/ballast2"; } 2>/dev/null
 	full=$(free_kib)
 	head -c 4000000 /dev/urandom >"$work/source/large"
 	snapshot && not_ok "$1: there is space for a snapshot on a full disk ($full KiB)"

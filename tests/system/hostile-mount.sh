@@ -38,6 +38,7 @@ ends grep grep -r nothing-has-this "$evil/"
 ends cp cp -a "$evil/." "$work/copy"
 ends tar tar cf "$work/tar" -C "$evil" .
 ends du du -s "$evil/"
+ends find find "$mnt/.versions$source" -ls
 
 for file in bomb file-is-folder file-is-missing list-is-folder too-long; do
 	refused $file

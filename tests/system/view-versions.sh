@@ -37,7 +37,7 @@ ln -s report.odt "$src/docs/link"
 chmod 700 "$src/closed"
 chown 12345:12345 "$src/closed" 2>/dev/null || :
 "$yore" init >/dev/null
-take --tag first
+take
 touch "$src/docs/report.odt"
 take
 printf 'two\n' >"$src/docs/report.odt"
@@ -103,6 +103,23 @@ seq -f "$src/many/b%.0f" 1000 | xargs touch
 take
 check "many names" soon sh -c "[ \"\$(ls '$of/many' | wc -l)\" = 3000 ]"
 check "each once" equals 3000 "$(find "$of/many" -mindepth 1 -maxdepth 1 | sort -u | wc -l)"
+
+# What was only looked at is no reason to keep a snapshot; what is open is one.
+s2=$(nth 2 <"$work/names")
+ls -lR "$report" >/dev/null
+cat "$report"/* >/dev/null
+cd "$of/docs"
+check "a snapshot goes" "$yore" -q forget "$s1"
+check "its version has the name of the next that has it" soon test -e "$report/$s2.odt"
+check "and no longer its own" soon refuses ls "$report/$s1.odt"
+check "with its content" equals one "$(cat "$report/$s2.odt")"
+check "who is inside stays there" equals "$of/docs" "$(/bin/pwd -P)"
+cd /
+exec 7<"$report/$s2.odt"
+check "one in use stays" refuses "$yore" -q forget "$s2"
+check "and is read" equals one "$(cat <&7)"
+exec 7<&-
+s1=$s2
 
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	check "others read what is open" as 23456 cmp -s "$report/$s1.odt" "$report/$s1.odt"

@@ -191,7 +191,7 @@ static void collect(struct watch *w, struct dirty_set *to, int timeout_ms)
 {
 	struct dirty_set *d;
 
-	(void)watch_wait(w, timeout_ms);
+	(void)watch_wait(w, -1, timeout_ms);
 	if (watch_take(w, 0, &d) < 0 || dirty_set_merge(to, d) < 0)
 		die("memory");
 	dirty_set_free(d);

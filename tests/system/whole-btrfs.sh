@@ -56,9 +56,9 @@ snap
 equal "its label" frozen "$(label "$disk/data/folder/new")"
 if [ -r /dev/fuse ]; then
 	mount_it
-	equal "label in the mount" frozen "$(getfattr --only-values -n user.yore.consistency \
+	equal "label in the mount" frozen "$(getfattr --absolute-names --only-values -n user.yore.consistency \
 		"$mnt/latest$disk/data/folder/new")"
-	equal "label of the root" frozen "$(getfattr --only-values -n user.yore.consistency \
+	equal "label of the root" frozen "$(getfattr --absolute-names --only-values -n user.yore.consistency \
 		"$mnt/latest/")"
 	unmount_it
 fi

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #define EXCLUDES "*.skip\n/cache/\n"
-#define STEPS 120
+#define STEPS 40
 
 /* A source whose changes are written down as a watch would. */
 struct bench {
@@ -494,6 +494,47 @@ static void test_dropped_sources_go_and_those_inside_them_stay(void **state)
 	assert_int_equal(r.snapshot.n_sources, 0);
 }
 
+/* What is at a path in the newest snapshot: its mode, or 0. */
+static uint32_t mode_at(struct desk *d, const char *path)
+{
+	CLEANUP(chunk_cache_free_ptr) struct chunk_cache *cache = NULL;
+	CLEANUP(tree_reader_free_ptr) struct tree_reader *tree = NULL;
+	struct snapshot_info info;
+	struct tree_entry e;
+
+	assert_int_equal(timeline_latest(d->timeline, &info), 0);
+	assert_int_equal(chunk_cache_new(d->fixture->store, MIB(8), 0, &cache), 0);
+	assert_int_equal(tree_reader_new(cache, &tree), 0);
+	return tree_reader_walk(tree, &info.root_tree, path + 1, &e) == 0 ? e.mode : 0;
+}
+
+static void test_placeholders_that_lead_nowhere_go_with_the_source(void **state)
+{
+	struct desk *d = ((struct bench *)*state)->desk;
+	char link[PATH_MAX], real[PATH_MAX], other[PATH_MAX];
+	const char *dropped[1] = { real };
+	struct capture_options o = { .dropped = dropped, .n_dropped = 1 };
+	struct capture_result r;
+
+	desk_folder(d, "data");
+	desk_folder(d, "data/x");
+	desk_folder(d, "way");
+	desk_folder(d, "other");
+	desk_write(d, "data/x/f", "1");
+	desk_write(d, "other/g", "2");
+	(void)desk_path(d, "data/x", real);
+	assert_int_equal(symlink("../data/x", desk_path(d, "way/link", link)), 0);
+	(void)desk_take(d, link);
+	(void)desk_take(d, desk_path(d, "other", other));
+	assert_true(S_ISLNK(mode_at(d, link)));
+	assert_string_equal(desk_has(d, "data/x/f"), "1");
+	assert_int_equal(capture_run(d->timeline, &o, &r), 0);
+	assert_int_equal(mode_at(d, link), 0);
+	assert_int_equal(mode_at(d, desk_path(d, "way", link)), 0);
+	assert_int_equal(mode_at(d, desk_path(d, "data", link)), 0);
+	assert_string_equal(desk_has(d, "other/g"), "2");
+}
+
 static void test_a_source_that_an_outer_one_leaves_out_is_kept(void **state)
 {
 	struct desk *d = ((struct bench *)*state)->desk;
@@ -525,6 +566,7 @@ int main(void)
 		TEST(test_changed_excludes_are_a_reason_to_look_at_everything),
 		TEST(test_the_time_of_the_last_look_at_everything_stays),
 		TEST(test_dropped_sources_go_and_those_inside_them_stay),
+		TEST(test_placeholders_that_lead_nowhere_go_with_the_source),
 		TEST(test_a_source_that_an_outer_one_leaves_out_is_kept),
 	};
 

@@ -350,6 +350,90 @@ static void test_the_reserve_is_made_and_kept(void **state)
 
 /* ---- beside captures ---- */
 
+/* A capture at the k-th moment at which a collection can be interrupted. */
+struct interruption {
+	struct desk *d;
+	int calls, at;
+	uint64_t seq;
+};
+
+static bool capture_then(void *context)
+{
+	struct interruption *i = context;
+
+	if (++i->calls == i->at)
+		i->seq = take_blob(i->d, 1);
+	return false;
+}
+
+/* What the collection had found dead is needed again by the time of the verdict. */
+static void test_a_snapshot_at_any_moment_of_a_collection_is_whole(void **state)
+{
+	struct collect_options o = now;
+	struct desk *d = *state;
+	struct interruption i = { .d = d };
+	struct collect_result r;
+	uint64_t old;
+
+	o.paused = capture_then;
+	o.context = &i;
+	do {
+		i.seq = i.calls = 0;
+		i.at++;
+		old = take_blob(d, 1);
+		(void)take_blob(d, 2);
+		(void)forget(d, old);
+		assert_int_equal(collect_with(d, &o, &r), 0);
+		assert_string_equal(problems, "");
+		if (i.seq > 0)
+			assert_int_equal(read_seq(d, i.seq), BLOB_BYTES);
+	} while (i.seq > 0);
+	assert_true(i.at > 3);
+}
+
+/* Called when a capture has read all there is and nothing is committed yet. */
+static int collect_then(void *context, const struct capture_source *source)
+{
+	struct desk *d = context;
+
+	(void)source;
+	(void)forget(d, 1);
+	(void)collect_now(d);
+	return 0;
+}
+
+/* It found its contents in a pack that goes before it commits. */
+static void test_a_capture_that_relies_on_what_goes_does_not_commit_it(void **state)
+{
+	struct desk *d = *state;
+	char folder[PATH_MAX], stream[PATH_MAX];
+	struct capture_source sources[] = {
+		{ .path = desk_path(d, "", folder) },
+		{ .path = desk_path(d, "zz", stream), .is_stream = true },
+	};
+	struct capture_options o = { .sources = sources,
+				     .n_sources = 2,
+				     .reason = "test",
+				     .stream_ended = collect_then,
+				     .context = d };
+	struct capture_result result;
+	int r;
+
+	assert_int_equal(take_blob(d, 1), 1);
+	(void)take_blob(d, 2);
+	write_blob(d, "blob", 1);
+	sources[1].stream_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(sources[1].stream_fd >= 0);
+	r = capture_run(d->timeline, &o, &result);
+	(void)close(sources[1].stream_fd);
+	if (r == 0)
+		assert_int_equal(read_seq(d, result.snapshot.seq), BLOB_BYTES);
+	else
+		assert_int_equal(r, -ESTALE);
+	/* The next one does. */
+	assert_int_equal(read_seq(d, take_blob(d, 1)), BLOB_BYTES);
+}
+
 struct capturer {
 	struct desk *d;
 	struct timeline *timeline;
@@ -421,6 +505,8 @@ int main(void)
 		TEST(test_a_damaged_record_stops_everything),
 		TEST(test_an_unreadable_folder_stops_everything),
 		TEST(test_the_reserve_is_made_and_kept),
+		TEST(test_a_snapshot_at_any_moment_of_a_collection_is_whole),
+		TEST(test_a_capture_that_relies_on_what_goes_does_not_commit_it),
 		TEST(test_captures_beside_it_stay_whole),
 	};
 

@@ -235,6 +235,23 @@ static void test_a_directory_is_not_entered_inside_itself(void **state)
 	assert_int_equal(node_table_enter_child(t, node_slot(h.node), 0, &empty, 5, &h), -ELOOP);
 }
 
+static void test_a_snapshots_names_are_told(void **state)
+{
+	CLEANUP(node_table_free_ptr) struct node_table *t = make();
+	CLEANUP(free_ptr) char *names = NULL;
+	uint64_t today = enter_root(t, 1, "@today");
+
+	(void)state;
+	(void)enter_child(t, today, 0);
+	(void)enter_root(t, 2, "@yesterday");
+	assert_int_equal(node_table_root_names(t, 3, &names), 0);
+	assert_null(names);
+	/* The canonical root, which has no name of its own, and the alias. */
+	assert_int_equal(node_table_root_names(t, 1, &names), 2);
+	assert_string_equal(names, "");
+	assert_string_equal(names + 1, "@today");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_many_nodes_are_found_again),
 		cmocka_unit_test(test_a_deep_path_leaves_without_recursion),
 		cmocka_unit_test(test_a_directory_is_not_entered_inside_itself),
+		cmocka_unit_test(test_a_snapshots_names_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,41 @@ static void test_a_second_attempt_does_not_read_the_stream_again(void **state)
 	assert_string_equal(desk_reads(d, "/dump"), "only once");
 }
 
+struct packs {
+	struct pack_id ids[16];
+	size_t n;
+};
+
+static int visit_pack(void *context, uint32_t number, const struct pack_info *info)
+{
+	struct packs *p = context;
+
+	(void)number;
+	assert_true(p->n < 16);
+	p->ids[p->n++] = info->id;
+	return 0;
+}
+
+static void test_lost_folders_do_not_end_protection_where_there_is_a_stream(void **state)
+{
+	struct ending good = { 0 };
+	struct packs packs = { 0 };
+	struct desk *d = *state;
+	struct chunk_index *index = store_index(d->fixture->store);
+
+	desk_write(d, "a", "one");
+	(void)desk_take(d, d->source);
+	assert_int_equal(take_stream(d, "/yore-test/dump", "text", &good), 0);
+	assert_int_equal(chunk_index_each_pack(index, visit_pack, &packs), 0);
+	for (size_t i = 0; i < packs.n; i++)
+		assert_int_equal(chunk_index_drop_pack(index, &packs.ids[i]), 0);
+	assert_int_equal(desk_take(d, NULL).snapshot.n_sources, 1);
+	assert_string_equal(desk_has(d, "a"), "one");
+	assert_null(desk_reads(d, "/yore-test/dump"));
+	assert_int_equal(take_stream(d, "/yore-test/dump", "again", &good), 0);
+	assert_string_equal(desk_reads(d, "/yore-test/dump"), "again");
+}
+
 static void test_a_stream_takes_nobody_s_place(void **state)
 {
 	struct ending good = { 0 };
@@ -210,6 +245,7 @@ int main(void)
 		CASE(test_a_stream_inside_a_captured_folder_stays),
 		CASE(test_a_stream_that_ended_badly_is_not_committed),
 		CASE(test_a_second_attempt_does_not_read_the_stream_again),
+		CASE(test_lost_folders_do_not_end_protection_where_there_is_a_stream),
 		CASE(test_a_stream_takes_nobody_s_place),
 		CASE(test_a_slow_stream_is_waited_for_even_when_it_does_not_block),
 		CASE(test_a_cancelled_stream_ends_though_nothing_comes),

@@ -150,6 +150,27 @@ static void test_so_it_is_where_nodes_end_because_they_are_full(void **state)
 	check_rounds(*state, 2500, 40, true);
 }
 
+/* A node that is full ended because of the entry behind it: without that it goes on. */
+static void test_whatever_entry_goes_full_nodes_end_where_they_should(void **state)
+{
+	struct world *w = *state;
+	uint32_t all[150], now[150];
+	struct chunk_id root, expect, got;
+
+	for (uint32_t i = 0; i < 150; i++)
+		all[i] = 3 + (3 - i % 3) % 3; /* long ones */
+	root = write_all(w, all, 150, true);
+	for (uint32_t i = 0; i < 150; i++) {
+		for (uint32_t smaller = 0; smaller < 2; smaller++) {
+			memcpy(now, all, sizeof(now));
+			now[i] = smaller ? all[i] + 1 : 0;
+			expect = write_all(w, now, 150, true);
+			got = patch(w, &root, all, now, 150, true);
+			assert_memory_equal(&got, &expect, sizeof(got));
+		}
+	}
+}
+
 /* Trees of three levels, cut down to any of their ends. */
 static void test_a_stretch_of_a_tall_tree_is_the_tree_of_that_stretch(void **state)
 {
@@ -299,6 +320,8 @@ int main(void)
 			test_a_patched_tree_is_the_tree_written_from_scratch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_so_it_is_where_nodes_end_because_they_are_full,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_whatever_entry_goes_full_nodes_end_where_they_should, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_stretch_of_a_tall_tree_is_the_tree_of_that_stretch, setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -156,7 +157,7 @@ static void expect(struct scene *c, const char *path, unsigned int flags)
 	for (int ms = 0; ms < PATIENCE_MS && !was_told(c, path, flags); ms += 2) {
 		struct dirty_set *d = NULL;
 
-		(void)watch_wait(c->w, 2);
+		(void)watch_wait(c->w, -1, 2);
 		assert_int_equal(watch_take(c->w, 0, &d), 0);
 		assert_int_equal(dirty_set_merge(c->told, d), 0);
 		dirty_set_free(d);
@@ -599,12 +600,12 @@ static void test_what_is_given_back_is_pending_again(void **state)
 	(void)state;
 	make_scene(&c);
 	assert_true(begin_with(&c, &o, ""));
-	assert_int_equal(watch_wait(c.w, 0), 0);
+	assert_int_equal(watch_wait(c.w, -1, 0), 0);
 	assert_int_equal(dirty_set_add(d, "a/b", DIRTY_SELF), 0);
 	assert_int_equal(dirty_set_freeze(d), 0);
 	watch_give_back(c.w, 0, d);
 	dirty_set_free(d);
-	assert_int_equal(watch_wait(c.w, PATIENCE_MS), 1);
+	assert_int_equal(watch_wait(c.w, -1, PATIENCE_MS), 1);
 	watch_state(c.w, 0, &seen);
 	assert_true(seen.first_ns > 0 && seen.last_ns >= seen.first_ns);
 	expect(&c, "a/b", DIRTY_SELF);
@@ -620,13 +621,17 @@ static void test_waiting_ends_when_woken(void **state)
 {
 	struct watch_options o = { .best = WATCH_POLL };
 	struct scene c;
+	uint64_t count = 1;
+	int fd = eventfd(0, EFD_CLOEXEC);
 
 	(void)state;
 	make_scene(&c);
 	assert_true(begin_with(&c, &o, ""));
-	watch_wake(c.w);
-	assert_int_equal(watch_wait(c.w, 60000), 0);
-	assert_int_equal(watch_wait(c.w, 1), 0);
+	assert_int_equal(write(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(watch_wait(c.w, fd, 60000), 0);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(watch_wait(c.w, fd, 1), 0);
+	(void)close(fd);
 	end_scene(&c);
 }
 

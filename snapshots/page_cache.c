@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshots/page_cache.h"
+
+#include "store/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
+
+#define PROBE_ALL_FROM KIB(64) /* shorter files come and go as a whole, mostly */
+
+/* Would reading this byte have to wait for the disk? (mincore() tells others' files no more.) */
+static bool lacks_byte(int fd, uint64_t at)
+{
+	char byte;
+	struct iovec io = { .iov_base = &byte, .iov_len = 1 };
+
+	return preadv2(fd, &io, 1, (off_t)at, RWF_NOWAIT) < 0 && errno == EAGAIN;
+}
+
+bool page_cache_lacks(int fd, uint64_t size)
+{
+	if (size == 0 || !lacks_byte(fd, 0))
+		return false;
+	return size < PROBE_ALL_FROM || (lacks_byte(fd, size / 2) && lacks_byte(fd, size - 1));
+}
+
+void page_cache_drop(int fd, uint64_t from, uint64_t n)
+{
+	(void)posix_fadvise(fd, (off_t)from, (off_t)n, POSIX_FADV_DONTNEED);
+}
