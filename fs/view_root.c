@@ -193,6 +193,7 @@ uint64_t view_root_ino(const struct view *v, const struct view_host *h, enum hos
 	};
 	uint64_t root = NODE_ROOT;
 
+	assert(folder < FOLDER_NONE);
 	if (h->number != HOST_SHOWN)
 		root = view_ino_of_name(v, NODE_HOSTS, (const char *)h->id.bytes, HOST_ID_BYTES);
 	if (folder == FOLDER_ROOT)

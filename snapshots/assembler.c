@@ -98,8 +98,8 @@ static void note_small(struct capture *c, const struct tree_entry *e)
 static int read_by_own_name(struct capture *c, struct segment *s, struct item *item)
 {
 	struct file_job *gone = item->job;
-	struct file_job *job =
-		file_job_new(s->folder, item->entry.name, &item->entry, gone->device, item->old);
+	struct file_job *job = file_job_new(s->folder, item->entry.name, &item->entry, gone->device,
+					    item->old ? &item->old->content : NULL);
 	struct batch *b = job ? batch_new(s->folder) : NULL;
 
 	if (!b) {

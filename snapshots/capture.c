@@ -266,6 +266,8 @@ static int admit_source(struct capture *c, struct captured_source *s)
 	}
 	if (r < 0 && s->accept) {
 		s->removed = true;
+		s->changes.compared = s->known != NULL;
+		s->changes.files_removed = s->known ? s->known->files : 0;
 		return 0;
 	}
 	s->result.state = SOURCE_ABSENT;
@@ -346,6 +348,27 @@ static void set_counts(struct capture *c, struct captured_source *s, uint64_t er
 		now->errors += was->errors - c->tally.unreadable_off;
 }
 
+/* a - b, where what was counted apart may disagree; never below zero. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* What is not there any more is what there was, less what is still there. */
+static void set_changes(struct capture *c, struct captured_source *s)
+{
+	struct capture_source_result *r = &s->changes;
+	const struct tally *t = &c->tally;
+
+	r->whole_walk = !s->partial;
+	r->compared = s->known && c->root_old && !atomic_load(&c->old_lost);
+	if (!r->compared)
+		return;
+	r->files_added = less(t->files_on, t->files_kept);
+	r->files_changed = r->files_added + t->files_rewritten;
+	r->files_removed = less(t->absolute ? s->known->files : t->files_off, t->files_kept);
+}
+
 /* Walk and store one source; its root's entry is left in s->entry. */
 static int capture_tree(struct capture *c, struct captured_source *s)
 {
@@ -359,6 +382,7 @@ static int capture_tree(struct capture *c, struct captured_source *s)
 		return fd;
 	c->has_result = false;
 	c->tally = (struct tally){ .absolute = !c->dirty };
+	atomic_store(&c->old_lost, false);
 	r = walker_begin(c, fd, name, &root);
 	if (r == 0)
 		r = crew_start(&crew, c);
@@ -423,12 +447,21 @@ static int begin_reading(struct capture *c, const struct captured_source *s)
 	return r < 0 ? log_errno(r, "%s: cannot read its frozen copy", s->result.path) : 0;
 }
 
+/* Looking at everything: other names of a file change with the one that is known. */
+static int find_closed_links(struct capture *c)
+{
+	link_set_free(STEAL(c->closed_links));
+	return c->hints ? link_set_collect(c->read_path, c->hints, &c->closed_links) : 0;
+}
+
 /* Capture one source; what is dirty first, and all of it when that does not tell enough. */
 static int capture_looked_at(struct capture *c, struct captured_source *s)
 {
 	uint64_t errors_before = c->errors, smeared_before = atomic_load(&c->smeared);
-	int r = capture_tree(c, s);
+	int r = c->dirty ? 0 : find_closed_links(c);
 
+	if (r == 0)
+		r = capture_tree(c, s);
 	if (r == -EAGAIN && c->want_whole) {
 		lock_take(&c->lock);
 		c->failure = 0;
@@ -437,13 +470,18 @@ static int capture_looked_at(struct capture *c, struct captured_source *s)
 		lock_drop(&c->lock);
 		c->dirty = NULL;
 		s->result.walk_start_ns = s->began_ns = begin_ns(s);
-		r = capture_tree(c, s);
+		r = find_closed_links(c);
+		if (r == 0)
+			r = capture_tree(c, s);
 	}
+	link_set_free(STEAL(c->closed_links));
 	if (r < 0)
 		return r;
 	set_counts(c, s, errors_before);
 	s->partial = c->dirty != NULL;
 	s->result.consistency = label_source(c, s, smeared_before);
+	if (s->entry.n > 0)
+		set_changes(c, s);
 	return 0;
 }
 
@@ -459,6 +497,7 @@ static int capture_source_run(struct capture *c, struct captured_source *s)
 		return stream_capture_run(c, s);
 	s->carried = partial && dirty_set_is_empty(s->dirty);
 	if (s->carried) {
+		s->changes.compared = true;
 		carry_counts(s);
 		return 0;
 	}
@@ -480,7 +519,8 @@ static int capture_source_run(struct capture *c, struct captured_source *s)
 	if (find_old(c, s, reader, &decoder, &old) < 0)
 		log_warning("%s: its last state cannot be read; everything is read again",
 			    s->result.path);
-	c->dirty = partial && c->root_old ? dirty_set_root(s->dirty) : NULL;
+	c->hints = s->dirty ? dirty_set_root(s->dirty) : NULL;
+	c->dirty = partial && c->root_old ? c->hints : NULL;
 	s->began_ns = begin_ns(s);
 	/* What is not looked at is as old as the last look at everything. */
 	s->result.walk_start_ns = c->dirty ? s->known->walk_start_ns : s->began_ns;
@@ -489,8 +529,76 @@ static int capture_source_run(struct capture *c, struct captured_source *s)
 	s->result.captured_ns = clock_now_ns();
 	exclude_free(STEAL(c->excludes));
 	c->root_old = NULL;
-	c->dirty = NULL;
+	c->dirty = c->hints = NULL;
 	return r;
+}
+
+/* ---- what each one added to the repository ---- */
+
+struct stored_bytes {
+	struct stored_bytes *next;
+	char *path;
+	uint64_t n;
+};
+
+static void forget_stored_bytes(struct capture *c)
+{
+	while (c->stored_bytes) {
+		struct stored_bytes *s = c->stored_bytes;
+
+		c->stored_bytes = s->next;
+		free(s->path);
+		free(s);
+	}
+}
+
+/* The account of a source: what an earlier attempt has stored is not stored again. */
+static struct stored_bytes *stored_bytes_of(struct capture *c, const char *path)
+{
+	struct stored_bytes *s;
+
+	for (s = c->stored_bytes; s; s = s->next)
+		if (strcmp(s->path, path) == 0)
+			return s;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->path = strdup(path);
+	if (!s->path) {
+		free(s);
+		return NULL;
+	}
+	s->next = c->stored_bytes;
+	c->stored_bytes = s;
+	return s;
+}
+
+/* When a source's threads have ended, all that they read has been put. */
+static int capture_accounted(struct capture *c, struct captured_source *s)
+{
+	struct stored_bytes *account = stored_bytes_of(c, s->result.path);
+	struct store_writer_stats before, after;
+	int r;
+
+	if (!account)
+		return -ENOMEM;
+	store_writer_stats(c->writer, &before);
+	r = capture_source_run(c, s);
+	store_writer_stats(c->writer, &after);
+	account->n += after.stored_bytes_new - before.stored_bytes_new;
+	s->changes.new_stored_bytes = account->n;
+	return r;
+}
+
+static void tell_sources(const struct capture_options *o, const struct captured_set *set)
+{
+	for (size_t i = 0; i < set->n && o->source_done; i++) {
+		struct capture_source_result told = set->sources[i].changes;
+
+		told.path = set->sources[i].result.path;
+		told.source = set->sources[i].asked;
+		o->source_done(o->context, &told);
+	}
 }
 
 /* ---- a run ---- */
@@ -567,6 +675,7 @@ static int capture_init(struct capture *c, struct timeline *t, const struct capt
 static void capture_done(struct capture *c)
 {
 	stream_capture_forget(c);
+	forget_stored_bytes(c);
 	live_parts_free(c->live);
 	seal_pool_free(c->pool);
 	store_writer_free(c->writer);
@@ -632,13 +741,15 @@ static int capture_once(struct capture *c, struct captured_set *set, struct capt
 	r = captured_set_begin(set, c);
 
 	for (size_t i = 0; r == 0 && i < set->n; i++) {
-		r = capture_source_run(c, &set->sources[i]);
+		r = capture_accounted(c, &set->sources[i]);
 		if (r == 0 && capture_failed(c))
 			r = c->failure;
 	}
 	if (r == 0 && !c->options->dry_run)
 		r = commit_snapshot(c, set, &ret->snapshot);
 	fill_result(c, set, ret);
+	if (r == 0 || r == -EALREADY)
+		tell_sources(c->options, set);
 	return r;
 }
 

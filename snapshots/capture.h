@@ -30,7 +30,9 @@ struct capture_source {
 	 * Look only at what may have changed since the newest record, frozen; NULL, or one that
 	 * says "everything": the whole tree. Costs the change, not the tree. A source that the
 	 * newest record does not have, or has absent, is walked whole all the same, and so is one
-	 * where a file with several names was met.
+	 * where a file with several names was met. A file that it names as DIRTY_CLOSED is read
+	 * even where size and times are those of the newest record; without such a hint, stores
+	 * through a memory map that moved no time stamp are not seen.
 	 */
 	const struct dirty_set *dirty;
 	/* Read it here instead (a file system snapshot of it); NULL: at `path`. */
@@ -57,6 +59,18 @@ struct capture_progress {
 	atomic_uint_fast64_t errors;
 };
 
+/* What became of one source, beside the newest record from before. */
+struct capture_source_result {
+	const char *path;                    /* canonical; lent */
+	const struct capture_source *source; /* of the options; NULL: it was not named there */
+	bool compared;        /* false: there was no last state to compare with, all counts are 0 */
+	bool whole_walk;      /* everything in it was looked at */
+	uint64_t files_added; /* regular files under names that had none */
+	uint64_t files_changed;    /* those, and the ones whose contents differ */
+	uint64_t files_removed;    /* regular files under names that have none any more */
+	uint64_t new_stored_bytes; /* that reading it added to the repository */
+};
+
 struct capture_options {
 	const struct capture_source *sources;
 	size_t n_sources;           /* 0: every source of the newest record, streams aside */
@@ -77,6 +91,8 @@ struct capture_options {
 	/* An object that could not be captured as it is, for people; never NULL-pathed. May be
 	 * NULL. */
 	void (*problem)(void *context, const char *path, const char *what, int error);
+	/* Told of each source once, when the capture has succeeded (-EALREADY too). May be NULL. */
+	void (*source_done)(void *context, const struct capture_source_result *result);
 	void *context;
 	struct pacer *pacer; /* keeps reading within a budget; may be NULL */
 	bool dry_run;        /* walk and compare only; nothing is written */

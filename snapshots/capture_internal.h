@@ -21,6 +21,7 @@
 #include "snapshots/capture.h"
 #include "snapshots/exclude.h"
 #include "snapshots/ingest.h"
+#include "snapshots/link_set.h"
 #include "snapshots/live_parts.h"
 #include "snapshots/tree_patch.h"
 #include "snapshots/tree_reader.h"
@@ -120,11 +121,16 @@ struct item {
 	struct tree_entry
 		entry; /* name borrowed from the folder, the rest from the segment's arena */
 	enum item_kind kind;
-	const struct content *old; /* a file's last known content: what to keep if reading fails */
+	/* A file that is read: its last known state, to compare with, and to keep if that fails. */
+	const struct tree_entry *old;
+	bool equal;     /* attributes are those of `old`; only contents may differ */
+	bool was_file;  /* the last snapshot has a regular file of this name */
+	bool rewritten; /* its contents are not what they were; once it is complete */
 	struct folder *child;
 	struct file_job *job;
 	bool owns_job;                  /* this name's batch reads it */
 	const struct dirty_name *dirty; /* what may have changed below this folder; NULL: all */
+	const struct dirty_name *hint;  /* what is known of this name, or NULL */
 };
 
 /* A stretch of a folder's names. */
@@ -162,6 +168,7 @@ struct folder {
 	int error;                      /* it could not be listed */
 	enum folder_mode mode;          /* final once listed */
 	const struct dirty_name *dirty; /* unless WHOLE */
+	const struct dirty_name *hint;  /* what is known of names in it, in every mode, or NULL */
 	struct tree_patch *patch;       /* the finisher's */
 };
 
@@ -183,8 +190,11 @@ struct worker {
  */
 struct tally {
 	uint64_t files, directories, others, bytes;
-	uint64_t unreadable_off; /* entries replaced that could not be read last time */
-	bool absolute;           /* the whole source was counted, nothing is to be added */
+	uint64_t files_on, files_off; /* each for itself */
+	uint64_t files_kept;          /* of files_on: that were files in the last snapshot */
+	uint64_t files_rewritten;     /* of those: whose contents differ */
+	uint64_t unreadable_off;      /* entries replaced that could not be read last time */
+	bool absolute;                /* the whole source was counted, nothing is to be added */
 };
 
 /* A file system met in this run. */
@@ -196,6 +206,7 @@ struct known_device {
 
 struct inode_table;
 struct kept_stream;
+struct stored_bytes;
 
 struct capture {
 	/* set up before threads, constant then */
@@ -226,12 +237,16 @@ struct capture {
 	const struct tree_entry *root_old; /* the source's root as it last was, or NULL */
 	int64_t racy_ns;                   /* entries changed since are read again */
 	const struct dirty_name *dirty;    /* only this is looked at; NULL: everything */
-	const char *read_path;             /* where it is read: source_path, or a frozen copy */
-	struct live_parts *live;           /* with a frozen copy: what is not in it */
-	enum consistency consistency;      /* label of what is read and holds still */
-	atomic_uint_fast32_t smeared;      /* files that did not, of all sources */
+	const struct dirty_name *hints;    /* what is known of some names, also then; or NULL */
+	struct link_set *closed_links; /* looking at everything: what `hints` says by other names */
+	atomic_bool old_lost;          /* part of its last state could not be read */
+	const char *read_path;         /* where it is read: source_path, or a frozen copy */
+	struct live_parts *live;       /* with a frozen copy: what is not in it */
+	enum consistency consistency;  /* label of what is read and holds still */
+	atomic_uint_fast32_t smeared;  /* files that did not, of all sources */
 
-	struct kept_stream *kept_streams; /* stream_capture.c's */
+	struct kept_stream *kept_streams;  /* stream_capture.c's */
+	struct stored_bytes *stored_bytes; /* by source, over all attempts */
 
 	struct lock lock; /* guards all below, the tasks' states and the fields named so above */
 	pthread_cond_t changed;
@@ -338,7 +353,7 @@ uint32_t attribute_flags_read(int fd, const struct tree_entry *e);
 int tally_put(struct capture *c, const struct item *item, const struct tree_entry *replaced);
 /* An old entry was left out of a patched folder. */
 int tally_removed(struct capture *c, const struct tree_entry *old);
-/* The source's root was written. */
+/* The source's root was written; files below it that were not looked at were there before. */
 int tally_root(struct capture *c, const struct item *item);
 
 /* ---- assembler.c, finisher.c ---- */

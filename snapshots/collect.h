@@ -19,7 +19,7 @@
  * Durability: each pack freed or rewritten is final when its turn ends; a
  * killed collection loses at most the turn that it was in, and the next one
  * goes on. Memory: 8 bytes a live object, in a table that is up to 3/4 full
- * (a million: 16 MiB, for a moment 24), 16 a node likewise, 32 a pack.
+ * (a million: 16 MiB, for a moment 24), 16 a node likewise, 64 a pack.
  *
  * Threads: one collection at a time in all processes (flock on local/collect);
  * it runs in the calling thread. The callbacks are called from that thread,

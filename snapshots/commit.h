@@ -22,10 +22,11 @@ struct captured_source {
 	int64_t began_ns;                   /* when this run began to look at it */
 	const struct capture_source *asked; /* NULL: it was in the head, and all are captured */
 	bool accept;
-	bool removed;          /* accepted as gone */
-	bool carried;          /* nothing is dirty: it was not looked at */
-	bool partial;          /* only what is dirty was */
-	struct byte_buf entry; /* its root, encoded; empty when not captured */
+	bool removed;                         /* accepted as gone */
+	bool carried;                         /* nothing is dirty: it was not looked at */
+	bool partial;                         /* only what is dirty was */
+	struct capture_source_result changes; /* path and source are filled in when it is told */
+	struct byte_buf entry;                /* its root, encoded; empty when not captured */
 };
 
 struct captured_set {

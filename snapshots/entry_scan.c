@@ -143,6 +143,7 @@ static int scan_folder(struct worker *w, struct segment *s, struct item *item,
 	}
 	item->kind = ITEM_FOLDER;
 	item->child = child;
+	child->hint = item->hint;
 	if (!item->dirty || (item->dirty->flags & DIRTY_DEEP) || !child->has_old ||
 	    (child->old.flags & (ENTRY_UNREADABLE | ENTRY_PLACEHOLDER)))
 		return 0;
@@ -151,35 +152,52 @@ static int scan_folder(struct worker *w, struct segment *s, struct item *item,
 	return 0;
 }
 
+/* Was it written to and closed? Then its contents may differ though its attributes do not. */
+static bool was_closed(const struct capture *c, const struct item *item, const struct statx *sx)
+{
+	if (item->hint && (item->hint->flags & DIRTY_CLOSED))
+		return true;
+	return c->closed_links && sx->stx_nlink > 1 &&
+	       link_set_has(c->closed_links, statx_device(sx), sx->stx_ino);
+}
+
+/* An unchanged file: all as it was. */
+static int take_over(struct segment *s, struct item *item, const struct tree_entry *old)
+{
+	const char *name = item->entry.name;
+	uint32_t name_n = item->entry.name_n;
+	uint32_t nlink = item->entry.nlink;
+
+	item->entry = *old;
+	item->entry.name = name;
+	item->entry.name_n = name_n;
+	item->entry.nlink = nlink;
+	return keep_old_parts(&s->arena, &item->entry);
+}
+
+/* Have the last known state of a file that is read at hand. */
+static int keep_old(struct segment *s, struct item *item, const struct tree_entry *old)
+{
+	struct tree_entry *copy = arena_copy(&s->arena, old, sizeof(*old));
+
+	if (!copy || keep_old_parts(&s->arena, copy) < 0)
+		return -ENOMEM;
+	item->old = copy;
+	return 0;
+}
+
 static int scan_file(struct worker *w, struct segment *s, struct item *item, const struct statx *sx,
 		     const struct tree_entry *old)
 {
 	struct capture *c = w->capture;
-	const struct content *old_content = NULL;
 
-	if (old && S_ISREG(old->mode) && entry_unchanged(c, &item->entry, old) &&
-	    content_usable(w, old)) {
-		const char *name = item->entry.name;
-		uint32_t name_n = item->entry.name_n;
-
-		item->entry = *old;
-		item->entry.name = name;
-		item->entry.name_n = name_n;
-		item->entry.nlink = sx->stx_nlink;
-		return keep_old_parts(&s->arena, &item->entry);
+	if (item->was_file && entry_unchanged(c, &item->entry, old) && content_usable(w, old)) {
+		if (!was_closed(c, item, sx))
+			return take_over(s, item, old);
+		item->equal = true;
 	}
-	if (old && S_ISREG(old->mode)) { /* to compare with, and to keep if reading fails */
-		struct tree_entry kept = *old;
-		struct content *copy;
-
-		if (keep_old_parts(&s->arena, &kept) < 0)
-			return -ENOMEM;
-		copy = arena_copy(&s->arena, &kept.content, sizeof(kept.content));
-		if (!copy)
-			return -ENOMEM;
-		old_content = copy;
-		item->old = copy;
-	}
+	if (item->was_file && keep_old(s, item, old) < 0)
+		return -ENOMEM;
 	item->kind = ITEM_FILE;
 	if (sx->stx_nlink > 1) {
 		item->job = inode_table_find(c, statx_device(sx), sx->stx_ino);
@@ -187,7 +205,7 @@ static int scan_file(struct worker *w, struct segment *s, struct item *item, con
 			return 0;
 	}
 	item->job = file_job_new(s->folder, item->entry.name, &item->entry, statx_device(sx),
-				 old_content);
+				 item->old ? &item->old->content : NULL);
 	if (!item->job)
 		return -ENOMEM;
 	item->owns_job = true;
@@ -249,10 +267,15 @@ const struct tree_entry *entry_scan_old(struct worker *w, const char *name, uint
 					struct tree_entry *at, bool *have)
 {
 	for (;;) {
-		int order;
+		int order, r;
 
-		if (!*have && tree_reader_next(w->old, at) != 1)
-			return NULL;
+		if (!*have) {
+			r = tree_reader_next(w->old, at);
+			if (r < 0)
+				atomic_store(&w->capture->old_lost, true);
+			if (r != 1)
+				return NULL;
+		}
 		*have = true;
 		order = name_compare(at->name, at->name_n, name, n);
 		if (order >= 0)

@@ -180,7 +180,10 @@ static int read_small(struct worker *w, struct file_job *job, int fd)
 		return -ENOMEM;
 	job->data = data;
 	while (n < size + 1) {
-		ssize_t got = pread(fd, data + n, size + 1 - n, (off_t)n);
+		/* The first attempt finds out, at no cost, whether the file was in memory. */
+		bool first = n == 0 && job->outcome == JOB_OPEN;
+		ssize_t got = first ? page_cache_read(fd, data, size + 1, &job->cold)
+				    : pread(fd, data + n, size + 1 - n, (off_t)n);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -395,7 +398,8 @@ static void job_read(struct worker *w, struct file_job *job)
 			job->seen = now;
 	}
 	if (r == 0) {
-		job->cold = page_cache_lacks(fd, job->seen.size);
+		if (job->seen.size >= w->capture->small_max)
+			job->cold = page_cache_lacks(fd, job->seen.size);
 		r = read_steadily(w, job, fd);
 	}
 	if (r == 0)

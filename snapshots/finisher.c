@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/capture_internal.h"
+#include "snapshots/content_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -48,10 +49,45 @@ static void keep_last_file(struct capture *c, struct segment *s, struct item *it
 		item->kind = ITEM_GONE;
 		return;
 	}
-	item->entry.content = *item->old;
-	item->entry.size = item->old->length;
+	item->entry.content = item->old->content;
+	item->entry.size = item->old->content.length;
 	item->entry.flags |= ENTRY_UNREADABLE;
 	atomic_store(&c->unverified, true);
+}
+
+static bool same_content(const struct content *a, const struct content *b)
+{
+	return a->length == b->length && chunk_id_equal(&a->id, &b->id);
+}
+
+/* Was it read in vain? Then its entry stays what it was, labels and all. */
+static bool is_as_it_was(const struct item *item)
+{
+	const struct tree_entry *now = &item->job->seen, *old = item->old;
+
+	return item->equal && !item->rewritten && now->ino == old->ino &&
+	       now->consistency != CONSISTENCY_SMEARED &&
+	       node_time_equal(&now->mtime, &old->mtime) &&
+	       node_time_equal(&now->ctime, &old->ctime);
+}
+
+/* What was read, beside what the last snapshot has. A dry run has read nothing. */
+static void compare_file(struct capture *c, struct item *item)
+{
+	struct tree_entry *e = &item->entry;
+	const char *name = e->name;
+	uint32_t name_n = e->name_n;
+
+	if (!item->old)
+		return;
+	item->rewritten = c->options->dry_run ? !item->equal
+					      : !same_content(&e->content, &item->old->content);
+	if (!is_as_it_was(item))
+		return;
+	*e = *item->old;
+	e->name = name;
+	e->name_n = name_n;
+	e->nlink = item->job->seen.nlink;
 }
 
 static int complete_file(struct capture *c, struct segment *s, struct item *item,
@@ -75,6 +111,8 @@ static int complete_file(struct capture *c, struct segment *s, struct item *item
 	else
 		e->content = job->content;
 	e->size = e->content.length;
+	if (r == 0)
+		compare_file(c, item);
 	return r;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/stream_capture.h"
 
+#include "snapshots/content_internal.h"
+
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -15,6 +17,7 @@ struct kept_stream {
 	const struct capture_source *asked;
 	int64_t start_ns, end_ns;
 	uint64_t bytes;
+	bool added, changed; /* beside the newest record */
 	struct byte_buf entry;
 };
 
@@ -108,6 +111,7 @@ static int read_stream(struct capture *c, struct captured_source *s, struct kept
 	CLEANUP(tree_reader_free_ptr) struct tree_reader *reader = NULL;
 	CLEANUP(entry_decoder_done) struct entry_decoder decoder = { 0 };
 	CLEANUP(ingest_free_ptr) struct ingest *ingest = NULL;
+	const struct content *was;
 	struct content content;
 	struct tree_entry old;
 	bool source_failed = false;
@@ -117,9 +121,15 @@ static int read_stream(struct capture *c, struct captured_source *s, struct kept
 		r = ingest_new(c->store, c->writer, c->cache, c->pool, c->nodes, &ingest);
 	if (r < 0)
 		return r;
-	r = ingest_stream(ingest, s->asked->stream_fd, find_old(s, reader, &decoder, &old),
-			  c->options->cancel, &content, &source_failed);
+	was = find_old(s, reader, &decoder, &old);
+	r = ingest_stream(ingest, s->asked->stream_fd, was, c->options->cancel, &content,
+			  &source_failed);
 	kept->bytes = ingest_bytes_read(ingest);
+	if (r == 0) {
+		kept->added = !was;
+		kept->changed = !was || was->length != content.length ||
+				!chunk_id_equal(&was->id, &content.id);
+	}
 	if (r < 0 && source_failed)
 		return log_errno(r, "%s: its stream cannot be read", s->result.path);
 	if (r == 0 && c->options->stream_ended)
@@ -237,6 +247,10 @@ int stream_capture_run(struct capture *c, struct captured_source *s)
 	s->result.files = 1;
 	s->result.directories = s->result.others = s->result.errors = 0;
 	s->result.bytes = kept->bytes;
+	s->changes = (struct capture_source_result){ .compared = s->known != NULL,
+						     .whole_walk = true,
+						     .files_added = s->known && kept->added,
+						     .files_changed = s->known && kept->changed };
 	atomic_fetch_add(&c->progress->files, 1);
 	atomic_fetch_add(&c->progress->files_read, 1);
 	atomic_fetch_add(&c->progress->bytes, kept->bytes);

@@ -5,6 +5,7 @@
  * changes under all of them, but is known to be dirty by one.
  */
 #include "snapshots/capture_internal.h"
+#include "snapshots/content_internal.h"
 #include "snapshots/tree_walk.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@ static void count(struct tally *t, const struct tree_entry *e, uint64_t sign)
 	} else if (S_ISREG(e->mode)) {
 		t->files += sign;
 		t->bytes += sign * e->size;
+		*(sign == 1 ? &t->files_on : &t->files_off) += 1;
 	} else {
 		t->others += sign;
 	}
@@ -28,6 +30,10 @@ static void count_on(struct capture *c, const struct item *item)
 	if (c->options->dry_run && item->job) /* it has no contents yet */
 		e.size = item->job->seen.size;
 	count(&c->tally, &e, 1);
+	if (!S_ISREG(e.mode) || !item->was_file)
+		return;
+	c->tally.files_kept++;
+	c->tally.files_rewritten += item->rewritten;
 }
 
 static void count_off(struct capture *c, const struct tree_entry *old)
@@ -48,7 +54,8 @@ static void check_names(struct capture *c, const struct tree_entry *now,
 	if (!c->dirty || (!(now && has_other_names(now)) && !(old && has_other_names(old))))
 		return;
 	if (now && old && now->ino == old->ino && now->nlink == old->nlink &&
-	    node_time_equal(&now->ctime, &old->ctime))
+	    node_time_equal(&now->ctime, &old->ctime) &&
+	    chunk_id_equal(&now->content.id, &old->content.id))
 		return;
 	capture_want_whole(c, "a file with several names changed");
 }
@@ -72,14 +79,18 @@ static int visit_on(void *context, const char *path, const struct tree_entry *e,
 	struct capture *c = context;
 
 	(void)path;
-	if (depth > 0)
-		count(&c->tally, e, 1);
+	if (depth == 0)
+		return 0;
+	count(&c->tally, e, 1);
+	c->tally.files_kept += S_ISREG(e->mode);
 	return 0;
 }
 
 static int visit_lost(void *context, const char *path, int error, uint64_t lost)
 {
-	(void)context;
+	struct capture *c = context;
+
+	atomic_store(&c->old_lost, true);
 	(void)path;
 	(void)error;
 	(void)lost;
@@ -90,6 +101,8 @@ static int subtree_off(struct capture *c, const struct tree_entry *old)
 {
 	int r = tree_walk(c->cache, old, visit_off, NULL, c);
 
+	if (r < 0)
+		atomic_store(&c->old_lost, true);
 	if (r < 0 && r != -ENOMEM && c->dirty)
 		capture_want_whole(c, "a folder of the last snapshot cannot be read");
 	return r == -ENOMEM ? r : 0;
@@ -100,6 +113,8 @@ static int subtree_on(struct capture *c, const struct tree_entry *kept)
 {
 	int r = tree_walk(c->cache, kept, visit_on, visit_lost, c);
 
+	if (r < 0)
+		atomic_store(&c->old_lost, true);
 	return r == -ENOMEM ? r : 0;
 }
 

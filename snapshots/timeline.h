@@ -124,6 +124,9 @@ int timeline_forget(struct timeline *t, const uint64_t *seqs, size_t n,
  */
 int timeline_sweep_forgotten(struct timeline *t);
 
+/** Does a durable forget record, as of the last refresh, name this sequence? */
+bool timeline_is_forgotten(struct timeline *t, uint64_t seq);
+
 /**
  * What forgetting found in use last and wants: a mount then lets go of what
  * only the kernel's memory of names holds. timeline_forget() writes it

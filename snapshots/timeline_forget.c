@@ -152,6 +152,15 @@ int timeline_sweep_forgotten(struct timeline *t)
 	return r < 0 ? r : sweep(t);
 }
 
+bool timeline_is_forgotten(struct timeline *t, uint64_t seq)
+{
+	LOCK_SCOPE(&t->lock);
+	for (size_t i = 0; i < t->n_ranges && t->ranges[i].first <= seq; i++)
+		if (seq <= t->ranges[i].last)
+			return true;
+	return false;
+}
+
 /* ---- forgetting ---- */
 
 /* Lock one more record. 1 when the batch is full, 0 (also when it is left out), -errno. */

@@ -599,6 +599,18 @@ static const struct dirty_name *dirty_below(const struct capture *c, const struc
 	return f->mode == FOLDER_LIST && !d ? &clean : d;
 }
 
+/* What is known of a name of this folder, however much of the folder is looked at. NULL: nothing.
+ */
+static const struct dirty_name *hint_of(const struct capture *c, const struct folder *f, uint32_t i,
+					const struct item *item)
+{
+	if (!f->parent)
+		return c->hints;
+	if (f->mode == FOLDER_NAMES)
+		return &f->dirty->children[i];
+	return f->hint ? dirty_name_child(f->hint, item->entry.name, item->entry.name_n) : NULL;
+}
+
 /* The old entry of a name that is looked up alone. NULL: none. */
 static const struct tree_entry *find_old_name(struct worker *w, const struct item *item,
 					      struct tree_entry *at)
@@ -630,6 +642,8 @@ static int scan_names(struct worker *w, struct segment *s)
 		if (r == 0 && f->mode != FOLDER_NAMES)
 			r = tree_reader_seek_name(w->old, first, (uint32_t)strlen(first));
 		have_reader = r == 0; /* an old folder that cannot be read is no base */
+		if (r < 0)
+			atomic_store(&w->capture->old_lost, true);
 		r = 0;
 	}
 	for (uint32_t i = 0; r == 0 && i < s->n; i++) {
@@ -640,12 +654,14 @@ static int scan_names(struct worker *w, struct segment *s)
 		item->entry.name = name;
 		item->entry.name_n = (uint32_t)strlen(name);
 		item->dirty = dirty_below(w->capture, f, s->first + i, item);
+		item->hint = hint_of(w->capture, f, s->first + i, item);
 		if (have_reader && f->mode == FOLDER_NAMES)
 			old = find_old_name(w, item, &at);
 		else if (have_reader)
 			old = entry_scan_old(w, name, item->entry.name_n, &at, &have);
 		else if (!f->parent)
 			old = w->capture->root_old;
+		item->was_file = old && S_ISREG(old->mode);
 		r = entry_scan(w, s, item, old);
 	}
 	return r;

@@ -5,6 +5,7 @@
 #include "store/collector_internal.h"
 #include "store/pack_format.h"
 #include "store/reserve.h"
+#include "store/retired.h"
 #include "store/writer_list.h"
 
 #include <errno.h>
@@ -268,13 +269,29 @@ static int visit_foreign(void *context, uint32_t number, const struct pack_info 
 	return memcmp(&info->host, &s->context.host, sizeof(info->host)) != 0;
 }
 
+/* The decision, for whoever keeps copies elsewhere: before anything of the packs is lost. */
+static int note_retired(struct collector *c)
+{
+	CLEANUP(free_ptr) struct retired_object *objects = calloc(TURN_PACKS_MAX, sizeof(*objects));
+	const struct turn *t = &c->turn;
+
+	if (!objects)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->n; i++) {
+		objects[i].kind = RETIRED_PACK;
+		memcpy(objects[i].id, t->packs[i]->id.bytes, SHA256_BYTES);
+	}
+	return retired_note(c->store->io, objects, t->n);
+}
+
 static int drop(struct collector *c)
 {
 	CLEANUP(free_ptr) struct pack_id *ids = calloc(TURN_PACKS_MAX, sizeof(*ids));
 	struct turn *t = &c->turn;
+	int r = ids ? note_retired(c) : -ENOMEM;
 
-	if (!ids)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	turn_ids(t, ids);
 	if (t->keys_unknown)
 		return chunk_index_drop_packs(c->store->index, ids, t->n);

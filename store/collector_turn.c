@@ -69,9 +69,9 @@ static int is_elsewhere(struct collector *c, const struct pack_use *use,
 			const struct pack_entry *entry)
 {
 	const struct pack_use *other;
-	struct chunk_place place;
+	struct chunk_place place = { 0 };
 	char path[PACK_PATH_BYTES];
-	struct pack_info info;
+	struct pack_info info = { 0 };
 	struct io_stat st;
 	int r = chunk_index_get(c->store->index, &entry->id, &place);
 

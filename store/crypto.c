@@ -382,6 +382,17 @@ void crypto_blake2b(const void *data, size_t n, uint8_t ret_digest[static 32])
 	assert(r == 0);
 }
 
+void crypto_hmac_sha256(const void *key, size_t key_n, const void *data, size_t n,
+			uint8_t ret_digest[static SHA256_BYTES])
+{
+	crypto_auth_hmacsha256_state state;
+
+	(void)crypto_auth_hmacsha256_init(&state, key, key_n);
+	(void)crypto_auth_hmacsha256_update(&state, data, n);
+	(void)crypto_auth_hmacsha256_final(&state, ret_digest);
+	sodium_memzero(&state, sizeof(state));
+}
+
 uint64_t crypto_short_hash(const uint8_t key[static 16], const void *data, size_t n)
 {
 	uint8_t hash[crypto_shorthash_siphash24_BYTES];

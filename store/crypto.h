@@ -95,6 +95,9 @@ void crypto_derive(const uint8_t master[static KEY_BYTES], const char context[st
 /** Argon2id. Returns 0, -EINVAL for parameters past limits.h, -ENOMEM. */
 int crypto_argon2id(const char *password, size_t n, const uint8_t salt[static 16], uint32_t ops,
 		    uint64_t memory_bytes, uint8_t ret_key[static KEY_BYTES]);
+/** HMAC-SHA-256 under a key of any length: for protocols of others. */
+void crypto_hmac_sha256(const void *key, size_t key_n, const void *data, size_t n,
+			uint8_t ret_digest[static SHA256_BYTES]);
 /** Unkeyed BLAKE2b-256. */
 void crypto_blake2b(const void *data, size_t n, uint8_t ret_digest[static 32]);
 /** SipHash-2-4 of data under 16 key bytes: short checksums and placement, not secrecy. */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading objects: open packs are kept, damage is asked of the chunk_source. */
 #include "store/base/log.h"
+#include "store/pack_format.h"
 #include "store/store_internal.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define SOURCE_COPIES_MAX 16 /* tried of one object */
 
 struct store_reader {
 	struct store *store;
@@ -211,23 +214,78 @@ int64_t store_length(struct store *s, const struct chunk_id *id, enum object_typ
 	return r < 0 ? r : (int64_t)place.raw_n;
 }
 
-/* Read from where the index says, here or through the source. */
-static int read_place(struct store_reader *reader, const struct chunk_id *id,
-		      const struct chunk_place *place, bool remote, void *to)
+static struct pack_entry entry_of(const struct chunk_id *id, const struct chunk_place *place)
 {
-	struct pack_entry entry = { .id = *id,
+	return (struct pack_entry){ .id = *id,
 				    .offset = place->offset,
 				    .stored_n = place->stored_n,
 				    .raw_n = place->raw_n,
 				    .type = place->type,
 				    .codec = place->codec };
+}
+
+/* Read from where the index says, here. */
+static int read_place(struct store_reader *reader, const struct chunk_id *id,
+		      const struct chunk_place *place, void *to)
+{
+	const struct pack_entry entry = entry_of(id, place);
 	struct open_pack *pack;
-	int r = store_pack_open(reader->store, place->pack, remote, &pack);
+	int r = store_pack_open(reader->store, place->pack, false, &pack);
 
 	if (r < 0)
 		return r;
 	r = pack_reader_get(pack->reader, &entry, &reader->scratch, to);
 	store_pack_release(reader->store, pack);
+	return r;
+}
+
+/* What was read there is no good. Is there another copy? */
+static bool refuse(struct store *s, const struct pack_info *info, uint64_t offset, size_t n)
+{
+	return s->source->refuse &&
+	       s->source->refuse(s->source, &info->host, &info->id, offset, n) == 0;
+}
+
+/* Open a pack through the source: the header at its front or end must come from somewhere. */
+static int open_at_source(struct store *s, const struct pack_info *info, uint32_t number,
+			  struct open_pack **ret_pack)
+{
+	bool more = true;
+	int r = -EBADMSG;
+
+	for (int i = 0; i < SOURCE_COPIES_MAX && r == -EBADMSG && more; i++) {
+		r = store_pack_open(s, number, true, ret_pack);
+		if (r != -EBADMSG)
+			break;
+		more = refuse(s, info, 0, PACK_HEADER_BYTES);
+		if (info->size > PACK_TRAILER_BYTES)
+			more |= refuse(s, info, info->size - PACK_TRAILER_BYTES,
+				       PACK_TRAILER_BYTES);
+	}
+	return r;
+}
+
+/* The same through the source, from one copy after another until one is good. */
+static int read_source(struct store_reader *reader, const struct chunk_id *id,
+		       const struct chunk_place *place, void *to)
+{
+	const struct pack_entry entry = entry_of(id, place);
+	struct store *s = reader->store;
+	struct open_pack *pack;
+	struct pack_info info;
+	int r = chunk_index_pack(s->index, place->pack, &info);
+
+	if (r == 0)
+		r = open_at_source(s, &info, place->pack, &pack);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < SOURCE_COPIES_MAX; i++) {
+		r = pack_reader_get(pack->reader, &entry, &reader->scratch, to);
+		if (r != -EBADMSG ||
+		    !refuse(s, &info, entry.offset, (size_t)pack_object_bytes(entry.stored_n)))
+			break;
+	}
+	store_pack_release(s, pack);
 	return r;
 }
 
@@ -239,9 +297,27 @@ static void lose_pack(struct store *s, uint32_t number)
 		(void)chunk_index_lose_pack(s->index, &info.id);
 }
 
+/* The local pack failed with `r`: have the source mend it, and read again. */
+static int read_healed(struct store_reader *reader, const struct chunk_id *id,
+		       const struct chunk_place *place, int r, void *to)
+{
+	struct store *s = reader->store;
+	struct pack_info info;
+
+	if (!s->source || !s->source->heal || s->mode != STORE_READ_WRITE ||
+	    (r != -ENOENT && r != -EBADMSG && r != -EIO) ||
+	    chunk_index_pack(s->index, place->pack, &info) < 0)
+		return r;
+	if (s->source->heal(s->source, &info.host, &info.id, r == -ENOENT) < 0)
+		return r;
+	unlist_number(s, place->pack);
+	return read_place(reader, id, place, to);
+}
+
 /*
- * The local pack failed with `r`. Let new data no longer rely on this copy, so
- * that the next capture stores it afresh, and ask the replicas.
+ * The local pack failed with `r`, and was not healed. Let new data no longer
+ * rely on this copy, so that the next capture stores it afresh, and ask the
+ * replicas.
  */
 static int read_elsewhere(struct store_reader *reader, const struct chunk_id *id,
 			  const struct chunk_place *place, int r, void *to)
@@ -263,7 +339,7 @@ static int read_elsewhere(struct store_reader *reader, const struct chunk_id *id
 	if (s->mode == STORE_READ_WRITE && !place->shunned && (r == -EBADMSG || r == -EUCLEAN))
 		(void)chunk_index_shun(s->index, id, true);
 	if (s->source && r != -ENOMEM) {
-		again = read_place(reader, id, place, true, to);
+		again = read_source(reader, id, place, to);
 		if (again == 0)
 			return 0;
 		if (r == -ENOENT)
@@ -285,12 +361,14 @@ int64_t store_get(struct store_reader *r, const struct chunk_id *id, enum object
 			return x;
 		if (place.raw_n > room)
 			return -EFBIG;
-		x = read_place(r, id, &place, false, to);
+		x = read_place(r, id, &place, to);
 		if (x == 0)
 			return (int64_t)place.raw_n;
 		if (x != -ENOENT)
 			break;
 	}
-	x = read_elsewhere(r, id, &place, x, to);
+	x = read_healed(r, id, &place, x, to);
+	if (x < 0)
+		x = read_elsewhere(r, id, &place, x, to);
 	return x < 0 ? x : (int64_t)place.raw_n;
 }

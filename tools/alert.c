@@ -156,12 +156,10 @@ static struct judged_source *judged_find(struct alerts *a, const char *path)
 	return sources[a->n_sources].path ? &sources[a->n_sources++] : NULL;
 }
 
-/* Files that were there before and are not what they were. */
+/* Files that were there before and are not what they were: of all snapshots since the last look. */
 static uint64_t spoilt_files(const struct judged_source *before, const struct protection_source *s)
 {
-	uint64_t added = s->files > before->files ? s->files - before->files : 0;
-	uint64_t rewritten = s->files_changed > added ? s->files_changed - added : 0;
-	uint64_t spoilt = rewritten + s->files_removed;
+	uint64_t spoilt = s->files_spoilt - before->spoilt;
 
 	return spoilt < before->files ? spoilt : before->files;
 }
@@ -181,6 +179,7 @@ static void judge(struct look *look, struct judged_source *j, const struct prote
 	j->judged = true;
 	j->captured_ns = s->captured_ns;
 	j->files = s->files;
+	j->spoilt = s->files_spoilt;
 }
 
 static void look_at_changes(struct look *look, const struct protection_source *s)
@@ -194,6 +193,7 @@ static void look_at_changes(struct look *look, const struct protection_source *s
 		/* Nothing was seen of it yet: what it is now is what the next is compared with. */
 		j->captured_ns = s->captured_ns;
 		j->files = s->files;
+		j->spoilt = s->files_spoilt;
 		j->judged = s->captured_ns == 0;
 	} else if (s->captured_ns != j->captured_ns) {
 		judge(look, j, s);

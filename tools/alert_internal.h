@@ -82,6 +82,7 @@ struct judged_source {
 	char *path;
 	int64_t captured_ns; /* the snapshot that was judged */
 	uint64_t files;      /* in it */
+	uint64_t spoilt;     /* files_spoilt of then */
 	bool judged;         /* false: only seen, since the daemon started */
 	uint64_t unusual;    /* files rewritten or deleted in it, if too many; else 0 */
 	uint64_t files_before;

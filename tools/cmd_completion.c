@@ -8,12 +8,21 @@
 
 #define GLOBAL_OPTIONS "--repository --config --host --json --verbose --quiet --help --version"
 
+/* The next "--" of a help text, before its examples: these show other commands, too. */
+static const char *next_option(const char *help, const char *at)
+{
+	const char *end = strstr(help, "\nexamples:");
+
+	at = strstr(at, "--");
+	return at && (!end || at < end) ? at : NULL;
+}
+
 /* The long options that a help text names, each once. */
 static void print_options(const char *help)
 {
 	const char *at = help;
 
-	while ((at = strstr(at, "--"))) {
+	while ((at = next_option(help, at))) {
 		size_t n = 2;
 		bool seen = false;
 
@@ -47,25 +56,28 @@ static void print_pattern(const struct cmd *cmd)
 
 static void print_bash(void)
 {
-	(void)fputs("# bash completion for yore\n"
-		    "_yore()\n"
-		    "{\n"
-		    "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-		    "\tlocal i cmd= words\n"
-		    "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-		    "\t\tcase ${COMP_WORDS[i]} in\n"
-		    "\t\t-r|-c|--repository|--repo|--config|--host) ((i++)) ;;\n"
-		    "\t\t-*) ;;\n"
-		    "\t\t*) cmd=${COMP_WORDS[i]}; break ;;\n"
-		    "\t\tesac\n"
-		    "\tdone\n"
-		    "\tcase $prev in\n"
-		    "\t-r|--repository|--repo|--to|--target|-c|--config|--exclude-file|--accept)\n"
-		    "\t\tCOMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
-		    "\tesac\n"
-		    "\tcase $cmd in\n"
-		    "\t'') words='",
-		    stdout);
+	(void)fputs(
+		"# bash completion for yore\n"
+		"_yore()\n"
+		"{\n"
+		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+		"\tlocal i cmd= words\n"
+		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
+		"\t\tcase ${COMP_WORDS[i]} in\n"
+		"\t\t-r|-c|--repository|--repo|--config|--host) ((i++)) ;;\n"
+		"\t\t-*) ;;\n"
+		"\t\t*) cmd=${COMP_WORDS[i]}; break ;;\n"
+		"\t\tesac\n"
+		"\tdone\n"
+		"\tcase $prev in\n"
+		"\t-r|--repository|--repo|--to|--target|-c|--config|--exclude-file|--accept|"
+		"--password-file)\n"
+		"\t\tCOMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+		"\t--method) COMPREPLY=($(compgen -W 'auto btrfs plain' -- \"$cur\")); return ;;\n"
+		"\tesac\n"
+		"\tcase $cmd in\n"
+		"\t'') words='",
+		stdout);
 	print_names();
 	(void)fputs(" " GLOBAL_OPTIONS "' ;;\n", stdout);
 	for (size_t i = 0; i < cmd_table_n; i++) {
@@ -81,12 +93,13 @@ static void print_bash(void)
 		    "\t\treturn\n"
 		    "\tfi\n"
 		    "\tcase $cmd in\n"
-		    "\tls|cat|restore|diff)\n"
+		    "\tls|cat|restore|diff|forget)\n"
 		    "\t\tlocal moments='latest today yesterday '\n"
 		    "\t\tmoments+=$(yore -q snapshots --names 2>/dev/null </dev/null)\n"
 		    "\t\tCOMPREPLY=($(compgen -W \"$moments\" -- \"$cur\")) ;;\n"
 		    "\tkey) COMPREPLY=($(compgen -W 'list add remove recovery' -- \"$cur\")) ;;\n"
 		    "\tconfig) COMPREPLY=($(compgen -W 'show check' -- \"$cur\")) ;;\n"
+		    "\talert) COMPREPLY=($(compgen -W 'test' -- \"$cur\")) ;;\n"
 		    "\tcompletion) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$cur\")) ;;\n"
 		    "\thelp) COMPREPLY=($(compgen -W '",
 		    stdout);
@@ -135,11 +148,12 @@ static void print_zsh(void)
 	(void)fputs(
 		"\tesac\n"
 		"\tcase $cmd in\n"
-		"\tls|cat|restore|diff)\n"
+		"\tls|cat|restore|diff|forget)\n"
 		"\t\tcompadd latest today yesterday "
 		"$(yore -q snapshots --names 2>/dev/null </dev/null) ;;\n"
 		"\tkey) compadd list add remove recovery ;;\n"
 		"\tconfig) compadd show check ;;\n"
+		"\talert) compadd test ;;\n"
 		"\tcompletion) compadd bash zsh fish ;;\n"
 		"\tesac\n"
 		"\t[[ $PREFIX == -* ]] || _files\n"
@@ -153,7 +167,7 @@ static void print_fish_options(const struct cmd *cmd)
 	const char *at = cmd->help;
 
 	/* Fish takes one line an option; naming one twice does no harm. */
-	while ((at = strstr(at, "--"))) {
+	while ((at = next_option(cmd->help, at))) {
 		size_t n = 2;
 
 		while (islower((unsigned char)at[n]) || (at[n] == '-' && n > 2))
@@ -175,20 +189,22 @@ static void print_fish(void)
 			     cmd_table[i]->name);
 		(void)printf("%s\"\n", cmd_table[i]->summary);
 	}
-	(void)puts("complete -c yore -s r -l repository -r -d 'the repository'\n"
-		   "complete -c yore -s c -l config -r -d 'configuration file'\n"
-		   "complete -c yore -l host -x -d 'whose snapshots'\n"
-		   "complete -c yore -l json -d 'results for programs'\n"
-		   "complete -c yore -s v -l verbose -d 'say more'\n"
-		   "complete -c yore -s q -l quiet -d 'errors only'\n"
-		   "complete -c yore -s h -l help -d 'help'\n"
-		   "complete -c yore -n '__fish_seen_subcommand_from ls cat restore diff' -a "
-		   "'latest today yesterday (yore -q snapshots --names 2>/dev/null </dev/null)'\n"
-		   "complete -c yore -n '__fish_seen_subcommand_from key' -f -a "
-		   "'list add remove recovery'\n"
-		   "complete -c yore -n '__fish_seen_subcommand_from config' -f -a 'show check'\n"
-		   "complete -c yore -n '__fish_seen_subcommand_from completion' -f -a "
-		   "'bash zsh fish'");
+	(void)puts(
+		"complete -c yore -s r -l repository -r -d 'the repository'\n"
+		"complete -c yore -s c -l config -r -d 'configuration file'\n"
+		"complete -c yore -l host -x -d 'whose snapshots'\n"
+		"complete -c yore -l json -d 'results for programs'\n"
+		"complete -c yore -s v -l verbose -d 'say more'\n"
+		"complete -c yore -s q -l quiet -d 'errors only'\n"
+		"complete -c yore -s h -l help -d 'help'\n"
+		"complete -c yore -n '__fish_seen_subcommand_from ls cat restore diff forget' -a "
+		"'latest today yesterday (yore -q snapshots --names 2>/dev/null </dev/null)'\n"
+		"complete -c yore -n '__fish_seen_subcommand_from key' -f -a "
+		"'list add remove recovery'\n"
+		"complete -c yore -n '__fish_seen_subcommand_from config' -f -a 'show check'\n"
+		"complete -c yore -n '__fish_seen_subcommand_from alert' -f -a test\n"
+		"complete -c yore -n '__fish_seen_subcommand_from completion' -f -a "
+		"'bash zsh fish'");
 	for (size_t i = 0; i < cmd_table_n; i++)
 		print_fish_options(cmd_table[i]);
 }

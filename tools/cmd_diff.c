@@ -129,6 +129,8 @@ static int look(struct session *s, struct side *side, const char *moment, const 
 {
 	int r = place_moment(s, moment, &side->place.snapshot);
 
+	if (r == EXIT_CODE_DONE)
+		r = place_hold(s, &side->place);
 	if (r != EXIT_CODE_DONE)
 		return r;
 	r = place_plain_path(path, &side->place.path);

@@ -31,8 +31,9 @@ static void print_overview(FILE *stream)
 		"\n"
 		"to begin:\n"
 		"  yore init\n"
-		"  yore snapshot ~/Documents\n"
-		"  yore mount            and look into ~/backups (root: /backups)\n"
+		"  yore protect ~/Documents\n"
+		"  yore mount            protects from now on; look into ~/backups (root: "
+		"/backups)\n"
 		"  yore restore yesterday:/home/me/report.odt --to /tmp\n",
 		stream);
 }

@@ -8,6 +8,7 @@
 #include "tools/output.h"
 #include "tools/place.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -225,18 +226,15 @@ static char *real_path(const char *path)
 {
 	CLEANUP(free_ptr) char *folder = strdup(path);
 	CLEANUP(free_ptr) char *real = NULL;
-	char *slash, *joined;
+	const char *name = strrchr(path, '/');
+	char *joined;
 
-	if (!folder)
+	if (!folder || !name)
 		return NULL;
-	slash = strrchr(folder, '/');
-	if (!slash)
-		return NULL;
-	*slash = '\0';
+	folder[name - path] = '\0';
 	real = realpath(folder[0] ? folder : "/", NULL);
 	if (!real || strcmp(real, folder) == 0 ||
-	    asprintf(&joined, "%s%s", strcmp(real, "/") == 0 ? "" : real, path + (slash - folder)) <
-		    0)
+	    asprintf(&joined, "%s%s", strcmp(real, "/") == 0 ? "" : real, name) < 0)
 		return NULL;
 	return joined;
 }
@@ -255,8 +253,10 @@ static int run_history(struct session *s, struct history *h, const char *path)
 	CLEANUP(free_ptr) char *real = NULL;
 	struct snapshot_info latest;
 	size_t n = 0;
-	int r = session_cache(s, 0, 2);
+	int r;
 
+	assert(path);
+	r = session_cache(s, 0, 2);
 	h->session = s;
 	h->path = path;
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include "tools/output.h"
 #include "tools/service.h"
 #include "tools/supervisor.h"
+#include "tools/usual.h"
 
 #include <errno.h>
 #include <string.h>
@@ -74,10 +75,47 @@ static int work(void *context, int ready_fd)
 	return r == EXIT_CODE_DONE ? service_run(job->globals, job->request, &fresh, -1) : r;
 }
 
+static int absolute_variable(const char *name)
+{
+	CLEANUP(free_ptr) char *path = NULL;
+	const char *value = getenv(name);
+
+	if (!value || !*value || *value == '/' || strstr(value, "://"))
+		return 0;
+	path = usual_absolute(value);
+	return path && setenv(name, path, 1) == 0 ? 0 : -ENOMEM;
+}
+
+static int absolute_option(const char **option)
+{
+	const char *value = *option;
+
+	if (!value || !*value || *value == '/' || strstr(value, "://"))
+		return 0;
+	*option = usual_absolute(value); /* for as long as the process lives */
+	return *option ? 0 : -ENOMEM;
+}
+
+/* The daemon works in "/", and reads all of these again: on SIGHUP, or started again. */
+static int name_absolutely(struct cmd_globals *globals)
+{
+	static const char *const variables[] = { "YORE_REPOSITORY", "YORE_CONFIG",
+						 "YORE_KEY_FOLDER", "YORE_PASSWORD_FILE" };
+	int r = absolute_option(&globals->repository);
+
+	if (r == 0)
+		r = absolute_option(&globals->config);
+	for (size_t i = 0; r == 0 && i < sizeof(variables) / sizeof(*variables); i++)
+		r = absolute_variable(variables[i]);
+	return r;
+}
+
 static int go_into_background(struct job *job)
 {
-	int ready_fd = -1, code = EXIT_CODE_FAILED, r;
+	int ready_fd = -1, code = EXIT_CODE_FAILED, r = name_absolutely(job->globals);
 
+	if (r < 0)
+		return failure_errno(r, "mount");
 	/* LMDB and threads do not survive a fork: they come after it. */
 	(void)fflush(NULL);
 	r = daemon_begin(&ready_fd, &code);
@@ -197,26 +235,32 @@ int cmd_mount_fstab(const struct cmd_globals *globals, int argc, char **argv)
 const struct cmd cmd_mount = {
 	.name = "mount",
 	.aliases = "",
-	.summary = "show every moment as ordinary folders",
+	.summary = "protect, and show every moment as ordinary folders",
 	.help = "usage: yore mount [MOUNTPOINT] [-f] [-o OPTIONS] [--host NAME]\n"
 		"\n"
-		"Mounts the repository at MOUNTPOINT, or at the default one (/backups for root,\n"
-		"~/backups for others; made if missing), and returns when it answers. Every day\n"
-		"with snapshots is a folder; any moment can be named: @yesterday, @2h-ago,\n"
-		"@2024-05-01T14-30, @monday, a tag. 'latest' leads to the newest.\n"
+		"Shows the repository at MOUNTPOINT, or at the configured one (/backups for\n"
+		"root, ~/backups for others; made if missing), and returns when it answers.\n"
+		"From then on it also protects what 'yore protect' and yore.conf(5) name: a\n"
+		"snapshot soon after each change, old ones forgotten by the rules for keeping.\n"
+		"SIGHUP reads the configuration again; 'yore umount' ends it.\n"
+		"Every day with snapshots is a folder; any moment can be named: @yesterday,\n"
+		"@2h-ago, @2024-05-01T14-30, @monday, a tag. 'latest' leads to the newest;\n"
+		".versions/PATH, .deleted/PATH and .diff/@a..@b show what was over time.\n"
 		"\n"
 		"options:\n"
 		"  -f, --foreground       stay in the foreground\n"
 		"  -o, --options OPTIONS  mount options: allow_other (root's default: all users,\n"
 		"                         as modes and ACLs say), private, host=NAME,\n"
-		"                         cache_size=N, read_ahead=N, threads=N, debug\n"
+		"                         cache_size=N, read_ahead=N, threads=N, debug,\n"
+		"                         foreground\n"
 		"      --cache-size N     memory for decoded data, such as 64M (default 256M)\n"
 		"\n"
 		"fstab:\n"
 		"  /var/lib/yore /backups fuse.yore ro,allow_other,nofail 0 0\n"
 		"\n"
 		"examples:\n"
-		"  yore mount\n"
+		"  yore protect ~/Documents && yore mount\n"
+		"  yore mount /mnt/past -o private\n"
 		"  cp /backups/@yesterday$PWD/report.odt .\n"
 		"  diff -r /backups/@monday/etc /backups/latest/etc\n",
 	.run = run,

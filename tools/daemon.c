@@ -3,6 +3,7 @@
 
 #include "store/base/log.h"
 #include "tools/cmd.h"
+#include "tools/failure.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,6 +89,7 @@ void daemon_ready(int ready_fd)
 
 	openlog("yore", LOG_PID, LOG_DAEMON);
 	log_set_sink(log_to_syslog);
+	failure_to_log();
 	(void)setsid();
 	(void)!chdir("/");
 	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/failure.h"
 
+#include "store/base/log.h"
 #include "tools/output.h"
 #include "tools/progress.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TEXT_BYTES 8192
+
+static bool to_log; /* as the log's sink, one for the process */
+
+void failure_to_log(void)
+{
+	to_log = true;
+}
 
 static void say(const char *format, va_list arguments, const char *end)
 {
@@ -20,7 +29,10 @@ static void say(const char *format, va_list arguments, const char *end)
 	if (n < 0)
 		return;
 	output_escape(text, strlen(text), line, sizeof(line));
-	progress_note("yore: %s%s%s", line, end ? ": " : "", end ? end : "");
+	if (to_log)
+		log_error("%s%s%s", line, end ? ": " : "", end ? end : "");
+	else
+		progress_note("yore: %s%s%s", line, end ? ": " : "", end ? end : "");
 }
 
 int failure(enum exit_code code, const char *format, ...)

@@ -23,6 +23,8 @@ enum exit_code failure_code(int r);
 const char *failure_text(int r);
 /** What an errno of either sign says of a single object; without advice. Any thread. */
 const char *failure_reason(int error);
+/** From now on all this goes to the log: there is no stderr any more. */
+void failure_to_log(void);
 /** Say something that is no failure, on stderr. */
 void failure_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -2,6 +2,7 @@
 #include "tools/place.h"
 
 #include "snapshots/moment.h"
+#include "store/base/log.h"
 #include "tools/failure.h"
 
 #include <errno.h>
@@ -11,6 +12,25 @@ void place_done(struct place *p)
 {
 	free(p->path);
 	p->path = NULL;
+	if (p->io)
+		io_close(STEAL(p->io), p->hold);
+}
+
+int place_hold(struct session *s, struct place *p)
+{
+	int fd = timeline_hold(s->timeline, p->snapshot.seq);
+
+	if (fd >= 0) {
+		p->io = s->io;
+		p->hold = fd;
+		return EXIT_CODE_DONE;
+	}
+	if (fd == -ENOENT)
+		return failure(EXIT_CODE_FAILED, "the snapshot @%s has just been forgotten",
+			       p->snapshot.name);
+	/* What cannot be locked, in a place that is read-only, cannot be taken away either. */
+	log_debug("@%s cannot be held: %s", p->snapshot.name, strerror(-fd));
+	return EXIT_CODE_DONE;
 }
 
 int place_plain_path(const char *path, char **ret_path)
@@ -86,6 +106,8 @@ int place_find(struct session *s, const char *text, struct place *ret_place)
 		moment_split(copy, &moment, &path);
 
 	r = place_moment(s, moment, &ret_place->snapshot);
+	if (r == EXIT_CODE_DONE)
+		r = place_hold(s, ret_place);
 	if (r != EXIT_CODE_DONE)
 		return r;
 	r = place_plain_path(path, &ret_place->path);

@@ -13,6 +13,8 @@
 
 struct place {
 	struct snapshot_info snapshot;
+	struct io *io; /* where `hold` is of; NULL: nothing is held */
+	int hold;      /* keeps the snapshot: see place_hold */
 	char *path; /* "" (everything) or "/home/me"; free with place_done */
 };
 
@@ -21,6 +23,11 @@ int place_find(struct session *s, const char *text, struct place *ret_place);
 void place_done(struct place *p);
 /** Find a snapshot by its moment alone, saying what went wrong. */
 int place_moment(struct session *s, const char *moment, struct snapshot_info *ret_info);
+/**
+ * Keep the place's snapshot until place_done(): no forget and no collection
+ * takes it away meanwhile. Failures are said. EXIT_CODE_DONE or an exit code.
+ */
+int place_hold(struct session *s, struct place *p);
 /** A plain form of a path; the caller frees it. 0, -EINVAL for "..", -ENOMEM. */
 int place_plain_path(const char *path, char **ret_path);
 /** Say why nothing could be had at a place. Returns the exit code. */

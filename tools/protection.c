@@ -61,6 +61,20 @@ int protection_copy(const struct protection *from, struct protection *ret_to)
 	return 0;
 }
 
+void protection_source_grow(struct protection_source *s, int64_t hour, uint64_t bytes)
+{
+	/* One longer ago than all that is kept drops all of it. */
+	if (hour - s->hour > PROTECTION_HOURS)
+		s->hour = hour - PROTECTION_HOURS;
+	while (s->hour < hour) {
+		s->hour++;
+		s->new_bytes_day -= s->hour_bytes[s->hour % PROTECTION_HOURS];
+		s->hour_bytes[s->hour % PROTECTION_HOURS] = 0;
+	}
+	s->hour_bytes[s->hour % PROTECTION_HOURS] += bytes;
+	s->new_bytes_day += bytes;
+}
+
 bool protection_source_is_behind(const struct protection *p, const struct protection_source *s)
 {
 	/* A clock that was set back makes nothing stale: the next change tells. */

@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #define PROTECTION_TEXT_BYTES 200
+#define PROTECTION_HOURS 24
 #define PROTECTION_ERRORS_MAX 20 /* newest problems by file that are kept */
 /* A living daemon publishes at least so often, so that one that hangs is told from an idle one. */
 #define PROTECTION_PUBLISH_MOST_S 600
@@ -37,8 +38,12 @@ struct protection_source {
 	uint64_t files, directories, bytes;
 	uint64_t errors;        /* objects that could not be read in its last capture */
 	uint64_t new_bytes_day; /* stored bytes that its snapshots added in 24 h */
-	uint64_t files_changed; /* in the last capture: written anew */
+	uint64_t files_changed; /* in its last snapshot: new ones and those with other contents */
 	uint64_t files_removed;
+	/* Not published: files rewritten or removed by all captures since the daemon began. */
+	uint64_t files_spoilt;
+	uint64_t hour_bytes[PROTECTION_HOURS]; /* new_bytes_day by hour, a ring */
+	int64_t hour;                          /* of the last look at it */
 };
 
 struct protection_error {
@@ -83,6 +88,11 @@ int protection_copy(const struct protection *from, struct protection *ret_to);
 /** A zeroed one is fine, and is what it leaves. */
 void protection_done(struct protection *p);
 
+/**
+ * Add stored bytes (0: only let time pass) to a source's last 24 hours, the
+ * present one included. `hour` counts hours on a clock that nobody sets.
+ */
+void protection_source_grow(struct protection_source *s, int64_t hour, uint64_t bytes);
 /** Have this source's changes waited for too long at p->now_ns? */
 bool protection_source_is_behind(const struct protection *p, const struct protection_source *s);
 /**

@@ -120,7 +120,7 @@ static json_t *time_json(int64_t time_ns, enum form form)
 	return time_ns ? json_string(output_time_utc(time_ns, text)) : json_null();
 }
 
-static int put_field(json_t *object, const struct field *f, const char *at, enum form form)
+static int put_field(json_t *object, const struct field *f, const void *at, enum form form)
 {
 	json_t *value = NULL;
 
@@ -335,7 +335,7 @@ static bool get_text(const json_t *object, const struct field *f, char *at)
 	return true;
 }
 
-static bool get_field(const json_t *object, const struct field *f, char *at)
+static bool get_field(const json_t *object, const struct field *f, void *at)
 {
 	const json_t *value = json_object_get(object, f->key);
 	json_int_t n = json_integer_value(value);

@@ -1,31 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/protector_internal.h"
 
+#include "snapshots/source_path.h"
 #include "store/base/log.h"
 #include "tools/daemon_note.h"
 #include "tools/notify.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define TICK_MS 10000
+#define GONE_TICK_MS 1000
+#define MOVED_TICK_MS 2000 /* at most so often */
 #define EVENTS_MS 200 /* for events on their way */
 #define RETRY_FIRST_S 5
 #define RETRY_MOST_S 300
+#define GONE_MOST_S                                                                   \
+	15 /* then its descriptors are let go, or its disk could not be mounted again \
+	    */
+#define GONE_FAILURES 2
 #define IO_CLASS_SHIFT 13
+#define PRIORITY_KNOWN 0x100 /* beside a nice value and a class */
 
-int64_t monotonic_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)clock_gettime(clock, &now);
 	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+int64_t monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+int64_t boottime_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
 }
 
 static void wake(int fd)
@@ -44,201 +64,80 @@ void protector_sleep(struct protector *p, int64_t ms)
 		(void)!read(p->wake, &count, sizeof(count));
 }
 
-/* ---- the configuration ---- */
-
-static void targets_free(struct protector *p)
+int64_t protector_backoff_ns(unsigned int failures)
 {
-	for (size_t i = 0; i < p->n_targets; i++)
-		free(p->targets[i].path);
-	free(STEAL(p->targets));
-	p->n_targets = 0;
+	int64_t wait_s = RETRY_FIRST_S;
+
+	for (unsigned int i = 1; i < failures && wait_s < RETRY_MOST_S; i++)
+		wait_s *= 2;
+	return (wait_s < RETRY_MOST_S ? wait_s : RETRY_MOST_S) * NS_PER_S;
 }
 
-static void dropped_free(struct protector *p)
+void protector_lower_priority(struct protector *p, int *known)
 {
-	for (size_t i = 0; i < p->n_dropped; i++)
-		free(p->dropped[i]);
-	free(STEAL(p->dropped));
-	p->n_dropped = 0;
-}
+	const int nice = atomic_load(&p->nice);
+	const bool idle = atomic_load(&p->io) == CONFIG_IO_IDLE;
+	const int now = PRIORITY_KNOWN | nice << 1 | idle;
 
-static int make_targets(struct protector *p)
-{
-	size_t n_watched = 0;
-
-	p->targets = calloc(p->config.n_sources + 1, sizeof(*p->targets));
-	if (!p->targets)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->config.n_sources; i++) {
-		const struct config_source *source = &p->config.sources[i];
-		struct target *t = &p->targets[i];
-
-		t->config = source;
-		t->is_stream = *source->command != '\0';
-		t->path = strdup(source->canonical);
-		if (!t->path)
-			return -ENOMEM;
-		t->watched = t->is_stream ? SIZE_MAX : n_watched++;
-		p->n_targets++;
-	}
-	return 0;
-}
-
-/* What the newest record knows of our sources. */
-static void recall_targets(struct protector *p)
-{
-	CLEANUP(record_done) struct record record = { 0 };
-	struct snapshot_info latest;
-
-	if (timeline_latest(p->timeline, &latest) < 0 ||
-	    timeline_read(p->timeline, latest.seq, &record) < 0)
+	if (now == *known)
 		return;
-	for (size_t i = 0; i < p->n_targets; i++) {
-		for (size_t j = 0; j < record.n_sources; j++) {
-			if (strcmp(record.sources[j].path, p->targets[i].path) != 0)
-				continue;
-			p->targets[i].captured_ns = record.sources[j].captured_ns;
-			p->targets[i].walked_ns = record.sources[j].walk_start_ns;
-			p->targets[i].tried_ns = record.sources[j].captured_ns;
-		}
-	}
+	*known = now;
+	if (setpriority(PRIO_PROCESS, (id_t)gettid(), nice) < 0)
+		log_debug("a protecting thread's nice value cannot be set");
+	(void)syscall(SYS_ioprio_set, 1 /* this thread */, 0,
+		      idle ? 3 << IO_CLASS_SHIFT : (2 << IO_CLASS_SHIFT) | 7);
 }
 
-static enum watch_backend best_backend(enum config_watch wanted)
+/* ---- the repository's place ---- */
+
+static bool repository_is_there(const struct protector *p)
 {
-	return wanted == CONFIG_WATCH_AUTO      ? WATCH_FANOTIFY
-	       : wanted == CONFIG_WATCH_INOTIFY ? WATCH_INOTIFY
-						: WATCH_POLL;
+	struct stat st;
+
+	return stat(io_real_path(store_io(p->options.session->store)), &st) == 0 &&
+	       st.st_dev == p->repository_device && st.st_ino == p->repository_inode;
 }
 
-static int start_watch(struct protector *p)
+/* Errors of a disk, of one that was unmounted under our hands, or of an index that is built anew
+ * when it is opened. */
+static bool is_disk_error(int r)
 {
-	CLEANUP(free_ptr) struct watch_source *sources = NULL;
-	const char *ignored[] = { io_real_path(store_io(p->options.session->store)) };
-	struct watch_options options = { .ignored = ignored, .n_ignored = 1 };
-
-	sources = calloc(p->n_targets + 1, sizeof(*sources));
-	if (!sources)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->n_targets; i++) {
-		if (p->targets[i].is_stream)
-			continue;
-		sources[options.n_sources++] =
-			(struct watch_source){ .path = p->targets[i].path,
-					       .excludes = p->targets[i].config->excludes,
-					       .one_file_system =
-						       p->targets[i].config->one_file_system,
-					       .best = best_backend(p->targets[i].config->watch) };
-	}
-	options.sources = sources;
-	options.poll_interval_s = (uint32_t)(p->config.poll_every_ms / 1000);
-	return watch_new(&options, &p->watch);
+	return r == -EIO || r == -ENODEV || r == -ENXIO || r == -EROFS || r == -ESTALE ||
+	       r == -ENOTCONN || r == -ESHUTDOWN || r == -EUCLEAN;
 }
 
-/* Sources that were protected and are in the configuration no more leave the next snapshot. */
-static int note_dropped(struct protector *p, const struct target *old, size_t n_old)
+/* What is open of it leads nowhere any more: begin anew when it is back. */
+static void give_repository_up(struct protector *p)
 {
-	for (size_t i = 0; i < n_old; i++) {
-		bool stays = false;
-		char **grown;
-
-		for (size_t j = 0; j < p->n_targets; j++)
-			stays |= strcmp(p->targets[j].path, old[i].path) == 0;
-		if (stays)
-			continue;
-		grown = reallocarray(p->dropped, p->n_dropped + 1, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		p->dropped = grown;
-		grown[p->n_dropped] = strdup(old[i].path);
-		if (!grown[p->n_dropped])
-			return -ENOMEM;
-		p->n_dropped++;
-	}
-	return 0;
+	atomic_store(&p->stopping, true);
+	p->cancel = true;
+	if (p->options.repository_lost)
+		p->options.repository_lost(p->options.context);
 }
 
-/* Threads take these over from the one that calls: snapshots leave the machine to its users. */
-static void lower_priority(const struct config *config)
+/* Was its disk unmounted, or another one mounted in its place? */
+static void look_for_repository(struct protector *p)
 {
-	int io = config->io == CONFIG_IO_IDLE ? 3 << IO_CLASS_SHIFT : (2 << IO_CLASS_SHIFT) | 7;
+	char why[PROTECTION_TEXT_BYTES];
+	const int64_t now = monotonic_ns();
 
-	if (setpriority(PRIO_PROCESS, (id_t)gettid(), (int)config->nice) < 0)
-		log_debug("the protecting threads' nice value cannot be set");
-	(void)syscall(SYS_ioprio_set, 1 /* this thread */, 0, io);
-}
-
-/* What other threads need of the configuration. */
-static void share_config(struct protector *p)
-{
-	lock_take(&p->lock);
-	p->keep = p->config.retention;
-	p->collect_every_ms = p->config.collect_every_ms;
-	p->collect_rate = p->config.collect_rate_bytes;
-	p->reserve_bytes = p->config.reserve_bytes;
-	p->verify_every_ms = p->config.data_every_ms;
-	p->verify_rate = p->config.check_rate_bytes;
-	p->state.stale_after_s = p->config.stale_after_ms / 1000;
-	lock_drop(&p->lock);
-}
-
-/* Begin with a configuration that is in p->config. */
-static int adopt_config(struct protector *p)
-{
-	int r = make_targets(p);
-
-	if (r < 0)
-		return r;
-	share_config(p);
-	recall_targets(p);
-	lower_priority(&p->config);
-	r = start_watch(p);
-	return r < 0 ? r : protector_state_targets(p);
-}
-
-/* Put a fresh one in the place of p->config, which goes. */
-static int exchange_config(struct protector *p, const struct config *fresh)
-{
-	struct target *old;
-	size_t n_old;
-	int r;
-
-	LOCK_SCOPE(&p->config_lock);
-	watch_free(STEAL(p->watch));
-	old = STEAL(p->targets);
-	n_old = p->n_targets;
-	p->n_targets = 0;
-	config_done(&p->config);
-	p->config = *fresh;
-	r = adopt_config(p);
-	if (r == 0)
-		r = note_dropped(p, old, n_old);
-	for (size_t i = 0; i < n_old; i++)
-		free(old[i].path);
-	free(old);
-	return r;
-}
-
-static void take_new_config(struct protector *p)
-{
-	struct config fresh = { 0 };
-	int r;
-
-	notify_reloading();
-	if (config_load(p->options.globals, &fresh) != EXIT_CODE_DONE) {
-		log_warning("the configuration as it was stays in force");
-		config_done(&fresh);
-		notify_ready();
+	if (repository_is_there(p)) {
+		if (p->gone_ns != 0)
+			protector_say_stopped(p, NULL);
+		p->gone_ns = 0;
 		return;
 	}
-	r = exchange_config(p, &fresh);
-	if (r < 0)
-		protector_say_stopped(p, "the new configuration could not be put in force");
-	else
-		log_info("configuration read again: %zu sources", p->n_targets);
-	if (p->options.policy_changed)
-		p->options.policy_changed(p->options.context, &p->config.retention);
-	notify_ready();
+	if (p->gone_ns == 0) {
+		p->gone_ns = now;
+		(void)snprintf(
+			why, sizeof(why),
+			"the repository %.120s is not there any more: was its disk unmounted?",
+			io_real_path(store_io(p->options.session->store)));
+		log_error("%s", why);
+		protector_say_stopped(p, why);
+	}
+	if (now - p->gone_ns >= GONE_MOST_S * NS_PER_S)
+		give_repository_up(p);
 }
 
 /* ---- when ---- */
@@ -251,8 +150,10 @@ static int64_t target_due_ms(struct protector *p, const struct target *t, int64_
 	struct watch_state state;
 	int64_t at;
 
+	if (target_rests(t))
+		return -1;
 	if (t->is_stream)
-		return target_stream_due(t, clock_now_ns()) ? 0 : -1;
+		return boottime_ns() >= t->run_due_ns ? 0 : -1;
 	watch_state(p->watch, t->watched, &state);
 	if (state.first_ns == 0)
 		return state.everything ? 0 : -1;
@@ -277,81 +178,177 @@ static int64_t due_ms(struct protector *p)
 	return least;
 }
 
+/* How long nothing needs to be looked at unless something is told. */
+static int tick_ms(const struct protector *p)
+{
+	const int64_t now = boottime_ns();
+	int64_t least = p->gone_ns != 0 ? GONE_TICK_MS : TICK_MS;
+
+	for (size_t i = 0; i < p->n_targets; i++) {
+		const struct target *t = &p->targets[i];
+		int64_t at =
+			t->is_stream && t->run_due_ns > t->retry_ns ? t->run_due_ns : t->retry_ns;
+
+		if (at > now && (at - now) / NS_PER_MS + 1 < least)
+			least = (at - now) / NS_PER_MS + 1;
+	}
+	return (int)least;
+}
+
 /* Hints may be missed: once a day everything is looked at. */
 static void ask_for_whole_walks(struct protector *p)
 {
-	int64_t now = clock_now_ns();
+	const int64_t every = (int64_t)p->config.full_walk_ms * NS_PER_MS;
+	const int64_t now = boottime_ns();
 
-	for (size_t i = 0; i < p->n_targets; i++) {
+	for (size_t i = 0; every > 0 && i < p->n_targets; i++) {
 		struct target *t = &p->targets[i];
 
-		if (t->is_stream || t->walked_ns == 0 || p->config.full_walk_ms == 0)
+		if (t->is_stream || now < t->walk_due_ns)
 			continue;
-		/* A clock that was set back asks for nothing; one set ahead costs one walk. */
-		if (now - t->walked_ns > (int64_t)p->config.full_walk_ms * NS_PER_MS) {
-			log_debug("%s: a whole walk is due", t->path);
-			watch_give_back(p->watch, t->watched, NULL);
-			t->walked_ns = now;
-		}
+		log_debug("%s: a whole walk is due", t->path);
+		watch_give_back(p->watch, t->watched, NULL);
+		t->walk_due_ns = now + every;
+	}
+}
+
+/*
+ * Does a configured path lead elsewhere by now: was a folder replaced by a symlink, or a symlink
+ * by another? Then that place is protected, as if the configuration had been read again.
+ */
+static void look_for_moved(struct protector *p)
+{
+	const int64_t now = monotonic_ns();
+
+	if (now < p->moved_look_ns)
+		return;
+	p->moved_look_ns = now + MOVED_TICK_MS * NS_PER_MS;
+	for (size_t i = 0; i < p->n_targets; i++) {
+		CLEANUP(source_path_done) struct source_path where = { 0 };
+		const struct target *t = &p->targets[i];
+
+		if (t->is_stream || source_path_resolve(t->config->path, &where) < 0 ||
+		    strcmp(where.path, t->path) == 0 || protector_is_nowhere(where.path))
+			continue;
+		log_info("%s leads to %s now", t->config->path, where.path);
+		atomic_store(&p->reload, true);
+	}
+}
+
+/* A source that was never there must not keep the others from being captured. */
+static void look_for_missing(struct protector *p)
+{
+	for (size_t i = 0; i < p->n_targets; i++) {
+		struct target *t = &p->targets[i];
+		struct stat st;
+		bool missing;
+
+		if (t->is_stream || t->captured_ns != 0)
+			continue;
+		missing = lstat(t->path, &st) < 0;
+		if (missing == t->missing)
+			continue;
+		t->missing = missing;
+		lock_take(&p->lock);
+		p->state.sources[i].absent = missing;
+		lock_drop(&p->lock);
+		if (missing)
+			protector_problem(p, t->path, "is not there; it is protected when it comes",
+					  0);
+		protector_touch(p);
 	}
 }
 
 static void run_round(struct protector *p)
 {
 	char why[PROTECTION_TEXT_BYTES];
-	int64_t wait_s = RETRY_FIRST_S;
+	int64_t wait_ns;
 	int r = protector_round(p);
 
 	if (r == 0 || r == -EALREADY) {
 		p->failures = 0;
 		p->retry_ns = 0;
-		dropped_free(p);
-		protector_say_stopped(p, NULL);
+		protector_forget_dropped(p);
+		if (p->gone_ns == 0)
+			protector_say_stopped(p, NULL);
 		return;
 	}
 	if (r == -ECANCELED)
 		return;
-	for (unsigned int i = 0; i < p->failures && wait_s < RETRY_MOST_S; i++)
-		wait_s *= 2;
-	if (wait_s > RETRY_MOST_S)
-		wait_s = RETRY_MOST_S;
-	p->failures++;
-	p->retry_ns = monotonic_ns() + wait_s * NS_PER_S;
+	wait_ns = protector_backoff_ns(++p->failures);
+	p->retry_ns = monotonic_ns() + wait_ns;
 	(void)snprintf(why, sizeof(why), "no snapshot could be taken: %s", strerror(-r));
-	log_error("%s; it is tried again in %lld s", why, (long long)wait_s);
+	log_error("%s; it is tried again in %lld s", why, (long long)(wait_ns / NS_PER_S));
 	protector_say_stopped(p, why);
+	if (p->failures >= GONE_FAILURES && is_disk_error(r))
+		give_repository_up(p);
+}
+
+/* ---- the thread ---- */
+
+static void adopt(struct protector *p)
+{
+	char why[PROTECTION_TEXT_BYTES];
+	int r = protector_adopt(p);
+
+	if (r == 0) {
+		protector_say_stopped(p, NULL);
+		return;
+	}
+	(void)snprintf(why, sizeof(why), "the sources cannot be watched: %s", strerror(-r));
+	log_error("%s; it is tried again in %d s", why, TICK_MS / 1000);
+	protector_say_stopped(p, why);
+	protector_sleep(p, TICK_MS);
+}
+
+/* Look once at what there is to do, and do it or wait. */
+static void step(struct protector *p)
+{
+	int64_t ms;
+
+	if (atomic_exchange(&p->reload, false)) {
+		notify_reloading();
+		protector_read_config(p);
+		if (!p->watch)
+			adopt(p);
+		notify_ready();
+	}
+	if (!p->watch) {
+		adopt(p);
+		return;
+	}
+	look_for_repository(p);
+	look_for_missing(p);
+	look_for_moved(p);
+	ask_for_whole_walks(p);
+	ms = due_ms(p);
+	if (atomic_load(&p->stopping) || atomic_load(&p->reload))
+		return;
+	if (ms == 0)
+		run_round(p);
+	else if (ms > 0)
+		protector_sleep(p, ms); /* what comes meanwhile only makes it later */
+	else if (watch_wait(p->watch, p->wake, tick_ms(p)) > 0)
+		protector_touch(p);
+	else
+		protector_sleep(p, 0); /* it was woken */
 }
 
 static void *protect_thread(void *argument)
 {
 	struct protector *p = argument;
+	int priority = 0;
 
 	(void)pthread_setname_np(pthread_self(), "yore-protect");
-	lower_priority(&p->config);
 	while (!atomic_load(&p->stopping)) {
-		int64_t ms;
-
+		protector_lower_priority(p, &priority);
 		atomic_store(&p->heartbeat_ns, monotonic_ns());
-		if (atomic_exchange(&p->reload, false) || !p->watch)
-			take_new_config(p);
-		if (!p->watch) { /* it could not be put in force: again in a while */
-			protector_sleep(p, TICK_MS);
-			continue;
-		}
-		ask_for_whole_walks(p);
-		ms = due_ms(p);
-		if (ms == 0)
-			run_round(p);
-		else if (ms > 0)
-			protector_sleep(p, ms); /* what comes meanwhile only makes it later */
-		else if (watch_wait(p->watch, p->wake, TICK_MS) > 0)
-			protector_touch(p);
-		else
-			protector_sleep(p, 0); /* it was woken */
+		step(p);
 	}
 	/* What is pending goes into a last snapshot, unless it is asked to hurry; also a change of
 	 * a moment ago, of which the kernel has yet to tell. */
-	(void)poll(NULL, 0, EVENTS_MS);
+	if (!p->cancel)
+		(void)poll(NULL, 0, EVENTS_MS);
 	if (!p->cancel && p->watch && due_ms(p) >= 0)
 		run_round(p);
 	return NULL;
@@ -372,9 +369,15 @@ static int open_timeline(struct protector *p)
 	return timeline_open(s->store, own, &p->timeline);
 }
 
+/* Signals are the program's: its handlers run on the thread that may free what they use. */
 static int start_threads(struct protector *p)
 {
-	int r = pthread_create(&p->protecting, NULL, protect_thread, p);
+	sigset_t all, before;
+	int r;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&p->protecting, NULL, protect_thread, p);
 
 	p->n_threads = r == 0;
 	if (r == 0)
@@ -383,7 +386,36 @@ static int start_threads(struct protector *p)
 	if (r == 0)
 		r = pthread_create(&p->reporting, NULL, protector_report_thread, p);
 	p->n_threads += r == 0;
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -r;
+}
+
+/* Where it is, and that it is there. */
+static int remember_repository(struct protector *p)
+{
+	const char *path = io_real_path(store_io(p->options.session->store));
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return log_errno(-errno, "the repository %s is not there any more", path);
+	p->repository_device = st.st_dev;
+	p->repository_inode = st.st_ino;
+	return 0;
+}
+
+/* What the threads find when they begin. */
+static void take_config(struct protector *p, struct config *config)
+{
+	p->config = *config;
+	*config = (struct config){ 0 };
+	p->state.protecting = p->config.n_sources > 0;
+	p->state.started_ns = clock_now_ns();
+	p->state.pid = getpid();
+	atomic_store(&p->n_sources, p->config.n_sources);
+	atomic_store(&p->nice, (int)p->config.nice);
+	atomic_store(&p->io, (int)p->config.io);
+	atomic_store(&p->patience_ns, INT64_MAX);
+	atomic_store(&p->heartbeat_ns, monotonic_ns());
 }
 
 int protector_new(const struct protector_options *options, struct config *config,
@@ -406,15 +438,12 @@ int protector_new(const struct protector_options *options, struct config *config
 	p->note_fd = daemon_note_write(store_io(options->session->store), options->mountpoint);
 	if (p->note_fd < 0)
 		return p->note_fd;
-	p->config = *config;
-	*config = (struct config){ 0 };
-	p->state.started_ns = clock_now_ns();
-	p->state.pid = getpid();
-	r = open_timeline(p);
+	take_config(p, config);
+	r = remember_repository(p);
+	if (r == 0)
+		r = open_timeline(p);
 	if (r == 0)
 		r = alerts_new(store_io(options->session->store), &p->alerts);
-	if (r == 0)
-		r = adopt_config(p);
 	if (r == 0)
 		r = start_threads(p);
 	if (r < 0)
@@ -450,6 +479,7 @@ void protector_wait(struct protector *p)
 	if (p->n_threads > 1)
 		(void)pthread_join(p->upkeep, NULL);
 	if (p->n_threads > 2) {
+		atomic_store(&p->report_end, true);
 		wake(p->report_wake);
 		(void)pthread_join(p->reporting, NULL);
 	}
@@ -461,16 +491,13 @@ void protector_free(struct protector *p)
 	if (!p)
 		return;
 	protector_wait(p);
-	watch_free(p->watch);
-	targets_free(p);
-	dropped_free(p);
+	protector_free_config(p);
 	alerts_free(p->alerts);
 	protection_done(&p->state);
 	if (p->owns_timeline)
 		timeline_close(p->timeline);
 	if (p->note_fd >= 0)
 		daemon_note_end(store_io(p->options.session->store), p->note_fd);
-	config_done(&p->config);
 	if (p->wake >= 0)
 		(void)close(p->wake);
 	if (p->report_wake >= 0)
@@ -483,6 +510,5 @@ void protector_free(struct protector *p)
 
 size_t protector_sources(struct protector *p)
 {
-	LOCK_SCOPE(&p->config_lock);
-	return p->n_targets;
+	return atomic_load(&p->n_sources);
 }

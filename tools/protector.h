@@ -5,6 +5,7 @@
  * and verifies what is stored, for as long as it runs.
  *
  *   protector.c          its life, and when something is due
+ *   protector_config.c   what is protected: configuration, targets, the watch
  *   protector_capture.c  one snapshot: sources, hooks, frozen copies, streams
  *   protector_upkeep.c   thinning, collecting, verifying: a thread of its own
  *   protector_state.c    what status, metrics and alerts are told
@@ -13,7 +14,7 @@
  * nothing: what had changed stays pending. Only one process at a time protects
  * with a repository (local/daemon).
  *
- * Threads: two of its own; all functions may be called from any thread.
+ * Threads: three of its own; all functions may be called from any thread.
  */
 #ifndef TOOLS_PROTECTOR_H
 #define TOOLS_PROTECTOR_H
@@ -30,6 +31,12 @@ struct protector_options {
 	const char *mountpoint;            /* for the note to others; NULL: none */
 	/* Called from its threads when another policy of retention is in force. May be NULL. */
 	void (*policy_changed)(void *context, const struct retention_policy *policy);
+	/*
+	 * Called once, from a thread of its own, when the repository is not where it was any more
+	 * or its disk fails: protection has ended; whoever closes everything and opens the
+	 * repository again when it is back begins a new one. May be NULL.
+	 */
+	void (*repository_lost)(void *context);
 	void *context;
 };
 

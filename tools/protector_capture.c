@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#define STREAM_RETRY_NS (300 * NS_PER_S)
+
 /* What one target brings into a round, and what must be undone after it. */
 struct part {
 	struct target *target;
@@ -18,6 +20,7 @@ struct part {
 	struct hook_guard *hook;
 	struct frozen_source *frozen;
 	struct stream_source *stream;
+	struct capture_source_result told; /* by the capture, when it has succeeded */
 };
 
 struct round {
@@ -25,14 +28,35 @@ struct round {
 	struct part *parts;
 	struct capture_source *sources; /* one for each part */
 	size_t n;
+	size_t left_out;     /* targets that could not be prepared */
+	bool program_failed; /* a stream's: the repository is fine */
 };
 
-bool target_stream_due(const struct target *t, int64_t now_ns)
+bool target_rests(const struct target *t)
 {
-	int64_t age = now_ns - t->tried_ns;
+	return t->missing || (t->retry_ns != 0 && boottime_ns() < t->retry_ns);
+}
 
-	/* A clock that was set back must not keep it from running for long. */
-	return age < 0 || age >= (int64_t)t->config->every_ms * NS_PER_MS;
+/* Its own doing, not the repository's: the others go on, and it is tried again later. */
+static void note_failure(struct target *t)
+{
+	const int64_t every = (int64_t)t->config->every_ms * NS_PER_MS;
+	int64_t wait = protector_backoff_ns(++t->failures);
+
+	/* A program may take long and cost much: no more often than it was asked for. */
+	if (t->is_stream) {
+		wait = STREAM_RETRY_NS;
+		for (unsigned int i = 1; i < t->failures && wait < every; i++)
+			wait *= 2;
+		wait = wait < every ? wait : every;
+	}
+	t->retry_ns = boottime_ns() + wait;
+}
+
+static void note_success(struct target *t)
+{
+	t->failures = 0;
+	t->retry_ns = 0;
 }
 
 /* ---- what is in it ---- */
@@ -80,7 +104,7 @@ static int gather(struct round *round, struct target *stream)
 	if (stream)
 		add_stream(round, stream);
 	for (size_t i = 0; i < p->n_targets && r == 0 && !stream; i++)
-		if (!p->targets[i].is_stream)
+		if (!p->targets[i].is_stream && !target_rests(&p->targets[i]))
 			r = add_tree(round, &p->targets[i]);
 	return r;
 }
@@ -143,7 +167,6 @@ static int prepare_stream(struct round *round, struct part *part, struct capture
 	};
 	int r = stream_source_start(&options, &part->stream);
 
-	part->target->tried_ns = clock_now_ns();
 	if (r == 0)
 		source->stream_fd = stream_source_fd(part->stream);
 	return r;
@@ -165,7 +188,11 @@ static void prepare(struct round *round)
 			round->sources[n++] = *source;
 			continue;
 		}
-		protector_problem(round->protector, part->target->path, "was left out", r);
+		round->left_out++;
+		if (r != -ECANCELED) {
+			note_failure(part->target);
+			protector_problem(round->protector, part->target->path, "was left out", r);
+		}
 		if (part->dirty)
 			watch_give_back(round->protector->watch, part->target->watched,
 					part->dirty);
@@ -198,8 +225,12 @@ static int stream_ended(void *context, const struct capture_source *source)
 	struct round *round = context;
 	size_t i = (size_t)(source - round->sources);
 
+	int r;
+
 	assert(i < round->n);
-	return stream_source_ended(round->parts[i].stream);
+	r = stream_source_ended(round->parts[i].stream);
+	round->program_failed = r < 0;
+	return r;
 }
 
 static void say_problem(void *context, const char *path, const char *what, int error)
@@ -209,21 +240,48 @@ static void say_problem(void *context, const char *path, const char *what, int e
 	protector_problem(round->protector, path, what, error);
 }
 
+/* With something to drop only, it tells of sources that are no part of this round. */
+static void keep_told(void *context, const struct capture_source_result *result)
+{
+	struct round *round = context;
+
+	for (size_t i = 0; i < round->n; i++)
+		if (result->source == &round->sources[i])
+			round->parts[i].told = *result;
+}
+
 /* ---- telling ---- */
 
-static void note_source(struct protector *p, struct target *t, const struct record *record)
+static void note_changes(struct protection_source *s, const struct capture_source_result *told,
+			 bool committed)
 {
+	protection_source_grow(s, boottime_ns() / NS_PER_HOUR, told->new_stored_bytes);
+	if (!committed)
+		return;
+	s->files_changed = told->files_changed;
+	s->files_removed = told->files_removed;
+	s->files_spoilt += told->files_changed - told->files_added + told->files_removed;
+}
+
+static void note_source(struct protector *p, const struct part *part, const struct record *record,
+			bool committed)
+{
+	struct target *t = part->target;
 	struct protection_source *s = NULL;
 
 	for (size_t i = 0; i < p->state.n_sources && !s; i++)
 		if (strcmp(p->state.sources[i].path, t->path) == 0)
 			s = &p->state.sources[i];
+	if (s)
+		note_changes(s, &part->told, committed);
 	for (size_t i = 0; s && i < record->n_sources; i++) {
 		const struct record_source *k = &record->sources[i];
-		uint64_t before = s->files;
 
 		if (strcmp(k->path, t->path) != 0)
 			continue;
+		if (t->walked_ns != k->walk_start_ns)
+			t->walk_due_ns =
+				boottime_ns() + (int64_t)p->config.full_walk_ms * NS_PER_MS;
 		t->captured_ns = k->captured_ns;
 		t->walked_ns = k->walk_start_ns;
 		s->captured_ns = k->captured_ns;
@@ -233,7 +291,6 @@ static void note_source(struct protector *p, struct target *t, const struct reco
 		s->directories = k->directories;
 		s->bytes = k->bytes;
 		s->errors = k->errors;
-		s->files_removed = before > k->files ? before - k->files : 0;
 	}
 }
 
@@ -253,7 +310,7 @@ static double cpu_seconds(void)
 }
 
 /* Everything that was pending is in the timeline now, or was no change. */
-static void note_done(struct round *round, const struct capture_result *result, bool committed)
+static void note_done(struct round *round, bool committed, bool is_stream)
 {
 	CLEANUP(record_done) struct record record = { 0 };
 	struct protector *p = round->protector;
@@ -262,19 +319,21 @@ static void note_done(struct round *round, const struct capture_result *result, 
 			  timeline_read(p->timeline, latest.seq, &record) == 0;
 
 	LOCK_SCOPE(&p->lock);
-	p->state.last_snapshot_ns = clock_now_ns();
+	if (round->n > 0 || round->left_out == 0)
+		p->state.last_snapshot_ns = clock_now_ns();
 	p->state.snapshots_taken += committed;
-	for (size_t i = 0; i < p->state.n_sources; i++) {
-		p->state.sources[i].pending_ns = 0;
-		p->state.sources[i].files_changed = 0;
-	}
+	for (size_t i = 0; i < round->n; i++)
+		note_success(round->parts[i].target);
+	/* What was left out goes on waiting. */
+	for (size_t i = 0; i < p->state.n_sources; i++)
+		if (p->targets[i].failures == 0 && p->targets[i].is_stream == is_stream)
+			p->state.sources[i].pending_ns = 0;
 	for (size_t i = 0; has_record && i < round->n; i++)
-		note_source(p, round->parts[i].target, &record);
-	if (round->n == 1 && p->state.n_sources == 1)
-		p->state.sources[0].files_changed = result->files_read;
+		note_source(p, &round->parts[i], &record, committed);
 }
 
-static int capture_round(struct protector *p, struct target *stream)
+/* *ret_own_fault: what failed is a program or a hook, and not the repository. */
+static int capture_round(struct protector *p, struct target *stream, bool *ret_own_fault)
 {
 	struct round round = { .protector = p };
 	struct capture_result result = { 0 };
@@ -284,6 +343,7 @@ static int capture_round(struct protector *p, struct target *stream)
 					   .pacer = &p->pacer,
 					   .problem = say_problem,
 					   .stream_ended = stream_ended,
+					   .source_done = keep_told,
 					   .context = &round,
 					   .skip_unchanged = true };
 	int r = gather(&round, stream);
@@ -301,30 +361,70 @@ static int capture_round(struct protector *p, struct target *stream)
 	else if (r == 0)
 		r = capture_run(p->timeline, &options, &result);
 	if (r == 0 || r == -EALREADY)
-		note_done(&round, &result, r == 0);
+		note_done(&round, r == 0, stream != NULL);
 	finish(&round, r < 0 && r != -EALREADY);
+	*ret_own_fault = round.program_failed || round.left_out > 0;
 	return r;
+}
+
+/* Run one stream's program. Returns 0, -EALREADY, or -errno of the repository. */
+static int run_stream(struct protector *p, struct target *t)
+{
+	const int64_t next = boottime_ns() + (int64_t)t->config->every_ms * NS_PER_MS;
+	bool own_fault;
+	int r = capture_round(p, t, &own_fault);
+
+	if (!own_fault && r < 0 && r != -EALREADY)
+		return r;
+	t->run_due_ns = next;
+	if (r == 0 || r == -EALREADY)
+		return r;
+	note_failure(t);
+	protector_problem(p, t->path, "its program's output was not captured", r);
+	return -EALREADY;
+}
+
+/* Each on its own: a program that fails costs nothing but its own file. */
+static int run_streams(struct protector *p)
+{
+	int64_t now = boottime_ns();
+	int all = -EALREADY;
+
+	for (size_t i = 0; i < p->n_targets && !p->cancel; i++) {
+		struct target *t = &p->targets[i];
+		int r;
+
+		if (!t->is_stream || target_rests(t) || now < t->run_due_ns)
+			continue;
+		r = run_stream(p, t);
+		if (r < 0 && r != -EALREADY)
+			return r;
+		all = r == 0 ? 0 : all;
+	}
+	return all;
+}
+
+static bool has_trees(const struct protector *p)
+{
+	for (size_t i = 0; i < p->n_targets; i++)
+		if (!p->targets[i].is_stream)
+			return true;
+	return p->n_dropped > 0;
 }
 
 int protector_round(struct protector *p)
 {
-	int64_t began = monotonic_ns(), now = clock_now_ns();
+	int64_t began = monotonic_ns();
 	double cpu = cpu_seconds();
-	int r;
+	bool own_fault;
+	int r = -EALREADY, e;
 
 	pacer_begin(&p->pacer, p->config.read_rate_bytes, p->config.cpu_percent);
-	r = capture_round(p, NULL);
-
-	/* Each on its own: a program that fails costs nothing but its own file. */
-	for (size_t i = 0; i < p->n_targets && !p->cancel; i++) {
-		struct target *t = &p->targets[i];
-		int e;
-
-		if (!t->is_stream || !target_stream_due(t, now))
-			continue;
-		e = capture_round(p, t);
-		if (e < 0 && e != -EALREADY)
-			protector_problem(p, t->path, "its program's output was not captured", e);
+	if (has_trees(p))
+		r = capture_round(p, NULL, &own_fault);
+	if (r == 0 || r == -EALREADY) {
+		e = run_streams(p);
+		r = e == -EALREADY ? r : e;
 	}
 	lock_take(&p->lock);
 	p->state.last_seconds = seconds_since(began);

@@ -8,6 +8,11 @@
  *
  * A lock of LOCK_RANK_LEAF, protector.lock, guards `state`, `keep` and the requests to
  * the upkeep thread; nothing is called with it held but memory functions.
+ *
+ * Clocks: intervals are measured by clocks that nobody sets. The wall clock is
+ * shown and recorded; between two runs of the daemon it is all there is, and
+ * what it says then is bounded: a clock that jumps makes something happen once
+ * too often, never years late.
  */
 #ifndef TOOLS_PROTECTOR_INTERNAL_H
 #define TOOLS_PROTECTOR_INTERNAL_H
@@ -22,6 +27,7 @@
 #include <stdatomic.h>
 
 #define NS_PER_S 1000000000ll
+#define NS_PER_HOUR (3600 * NS_PER_S)
 #define NS_PER_MS 1000000ll
 
 /* One configured source. */
@@ -29,10 +35,14 @@ struct target {
 	const struct config_source *config;
 	char *path; /* canonical */
 	bool is_stream;
-	size_t watched;      /* its number in the watch; streams have none */
-	int64_t captured_ns; /* wall clock; 0: never */
-	int64_t walked_ns;
-	int64_t tried_ns; /* of a stream: when its program last ran */
+	size_t watched;        /* its number in the watch; streams have none */
+	int64_t captured_ns;   /* wall clock; 0: never */
+	int64_t walked_ns;     /* wall clock, of its last whole walk */
+	int64_t walk_due_ns;   /* boottime: when all of it is looked at again */
+	int64_t run_due_ns;    /* boottime: when a stream's program runs again */
+	bool missing;          /* never captured, and not there (yet) */
+	unsigned int failures; /* one after another, of its hooks, its frozen copy, its program */
+	int64_t retry_ns;      /* boottime: not before */
 };
 
 struct protector {
@@ -41,18 +51,22 @@ struct protector {
 	bool owns_timeline;
 	int note_fd;
 	int wake;        /* eventfd: something for the protecting thread */
-	int report_wake; /* eventfd: the reporting thread shall end */
+	int report_wake; /* eventfd: something for the reporting thread */
 
 	/* the protecting thread's */
 	struct config config;
-	struct watch *watch;
+	struct watch *watch; /* NULL: the configuration is not in force */
 	struct target *targets;
 	size_t n_targets;
-	char **dropped; /* sources of the last configuration that are in this one no more */
+	int64_t watching_ns; /* monotonic: when the watch began */
+	char **dropped;      /* sources of the last configuration that are in this one no more */
 	size_t n_dropped;
 	int64_t retry_ns;      /* monotonic: not before; 0: any time */
 	unsigned int failures; /* one after another */
 	struct pacer pacer;
+	uint64_t repository_device, repository_inode;
+	int64_t moved_look_ns; /* monotonic: when to look next whether a source moved */
+	int64_t gone_ns; /* monotonic: since when the repository is not where it was; 0: it is */
 
 	/* LOCK_RANK_DAEMON: held by the protecting thread while it exchanges watch, targets and
 	 * config, and by others while they look at them */
@@ -69,20 +83,42 @@ struct protector {
 
 	pthread_t protecting, upkeep, reporting;
 	unsigned int n_threads;
+	atomic_size_t n_sources; /* configured */
+	atomic_int nice, io;     /* as configured, for every thread to take over */
 	atomic_bool reload, stopping, changed;
+	atomic_bool report_end;
 	volatile bool cancel;             /* ends what is under way at once */
 	atomic_int_fast64_t heartbeat_ns; /* monotonic: the protecting thread was seen alive */
+	atomic_int_fast64_t patience_ns;  /* so long it may be busy with one thing */
 };
 
 int64_t monotonic_ns(void);
+/* Goes on while the machine sleeps. */
+int64_t boottime_ns(void);
 /* Sleep until woken, stopped, or this long. */
 void protector_sleep(struct protector *p, int64_t ms);
+/* How long to wait after so many failures, one after another. */
+int64_t protector_backoff_ns(unsigned int failures);
+/* Snapshots leave the machine to its users. `known` is the caller's, and 0 at first. */
+void protector_lower_priority(struct protector *p, int *known);
+
+/* ---- protector_config.c ---- */
+/* Put p->config in force: targets and a watch, all of which is pending. 0 or -errno. */
+int protector_adopt(struct protector *p);
+/* Read the configuration again. What was in force is gone: adopt it. A wrong one changes nothing.
+ */
+void protector_read_config(struct protector *p);
+/* Does a resolved path end at a symlink that leads nowhere, or is it not there: a disk is away? */
+bool protector_is_nowhere(const char *path);
+void protector_free_config(struct protector *p);
+/* Everything that was dropped has left the newest snapshot. */
+void protector_forget_dropped(struct protector *p);
 
 /* ---- protector_capture.c ---- */
 /* Take one snapshot of what is pending. Returns 0, -EALREADY (nothing had changed), -errno. */
 int protector_round(struct protector *p);
-/* Is the program of a stream to be run again? */
-bool target_stream_due(const struct target *t, int64_t now_ns);
+/* Is this one left alone for now: it failed, or is not there yet? */
+bool target_rests(const struct target *t);
 
 /* ---- protector_upkeep.c ---- */
 void *protector_upkeep_thread(void *protector);

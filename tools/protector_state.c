@@ -11,42 +11,74 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define REPORT_MS 2000
-#define PUBLISH_MOST_S 60 /* also when nothing changed: readers see that it lives */
-#define ALERTS_S 10
-#define HEARTBEAT_MOST_S 900 /* the protecting thread is stuck if it moved nothing for so long */
+#define GATHER_MS 2000 /* between two looks, whatever happens */
+#define BUSY_MS 10000  /* while something waits or is wrong: times pass that are told of */
+#define IDLE_MS 30000  /* else: others fill the disk */
+#define US_PER_MS 1000
 
 void protector_touch(struct protector *p)
 {
-	atomic_store(&p->changed, true);
+	const uint64_t one = 1;
+
+	if (!atomic_exchange(&p->changed, true))
+		(void)!write(p->report_wake, &one, sizeof(one));
+}
+
+/* What is known of this path already, with a name of its own. */
+static int fill_source(const struct protector *p, const struct target *t,
+		       struct protection_source *ret)
+{
+	*ret = (struct protection_source){ 0 };
+	for (size_t i = 0; i < p->state.n_sources; i++)
+		if (strcmp(p->state.sources[i].path, t->path) == 0)
+			*ret = p->state.sources[i];
+	ret->captured_ns = t->captured_ns;
+	ret->walked_ns = t->walked_ns;
+	ret->absent = t->missing;
+	ret->path = strdup(t->path);
+	return ret->path ? 0 : -ENOMEM;
 }
 
 int protector_state_targets(struct protector *p)
 {
 	struct protection_source *fresh = calloc(p->n_targets + 1, sizeof(*fresh));
 	struct protection old;
+	int r = fresh ? 0 : -ENOMEM;
 
-	if (!fresh)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->n_targets; i++) {
-		fresh[i].path = strdup(p->targets[i].path);
-		fresh[i].captured_ns = p->targets[i].captured_ns;
-		fresh[i].walked_ns = p->targets[i].walked_ns;
-		if (!fresh[i].path) {
-			old = (struct protection){ .sources = fresh, .n_sources = p->n_targets };
-			protection_done(&old);
-			return -ENOMEM;
-		}
-	}
 	lock_take(&p->lock);
-	old = (struct protection){ .sources = p->state.sources, .n_sources = p->state.n_sources };
-	p->state.sources = fresh;
-	p->state.n_sources = p->n_targets;
-	p->state.protecting = p->n_targets > 0;
+	for (size_t i = 0; r == 0 && i < p->n_targets; i++)
+		r = fill_source(p, &p->targets[i], &fresh[i]);
+	old = (struct protection){ .sources = fresh, .n_sources = fresh ? p->n_targets : 0 };
+	if (r == 0) {
+		old = (struct protection){ .sources = p->state.sources,
+					   .n_sources = p->state.n_sources };
+		p->state.sources = fresh;
+		p->state.n_sources = p->n_targets;
+		p->state.protecting = p->n_targets > 0;
+	}
 	lock_drop(&p->lock);
 	protection_done(&old);
 	protector_touch(p);
-	return 0;
+	return r;
+}
+
+/* With the lock held. What is said again and again is one problem. */
+static void add_problem(struct protection *state, struct protection_error *e)
+{
+	size_t i = 0;
+
+	while (i < state->n_errors && (strcmp(state->errors[i].path, e->path) != 0 ||
+				       strcmp(state->errors[i].what, e->what) != 0))
+		i++;
+	if (i == state->n_errors && i == PROTECTION_ERRORS_MAX)
+		i = 0;
+	if (i < state->n_errors) {
+		free(state->errors[i].path);
+		memmove(state->errors + i, state->errors + i + 1,
+			(state->n_errors - i - 1) * sizeof(*e));
+		state->n_errors--;
+	}
+	state->errors[state->n_errors++] = *e;
 }
 
 void protector_problem(void *protector, const char *path, const char *what, int error)
@@ -66,13 +98,8 @@ void protector_problem(void *protector, const char *path, const char *what, int 
 		free(e.path);
 		return;
 	}
-	if (p->state.n_errors == PROTECTION_ERRORS_MAX) {
-		free(p->state.errors[0].path);
-		memmove(p->state.errors, p->state.errors + 1,
-			(PROTECTION_ERRORS_MAX - 1) * sizeof(e));
-		p->state.n_errors--;
-	}
-	p->state.errors[p->state.n_errors++] = e;
+	add_problem(&p->state, &e);
+	protector_touch(p);
 }
 
 void protector_say_stopped(struct protector *p, const char *why)
@@ -100,12 +127,13 @@ static void refresh_sources(struct protector *p)
 		if (state.first_ns != 0)
 			pending = clock_now_ns() - (now - state.first_ns);
 		else if (state.everything)
-			pending = p->state.started_ns;
+			pending = clock_now_ns() - (now - p->watching_ns);
 		lock_take(&p->lock);
 		if (i < p->state.n_sources) {
 			struct protection_source *s = &p->state.sources[i];
 
 			s->watch = state;
+			protection_source_grow(s, boottime_ns() / NS_PER_HOUR, 0);
 			if (pending != 0 && (s->pending_ns == 0 || pending < s->pending_ns))
 				s->pending_ns = pending;
 		}
@@ -147,7 +175,7 @@ static void feed_watchdog(struct protector *p, uint64_t *moved)
 	if (now_moved != *moved)
 		atomic_store(&p->heartbeat_ns, monotonic_ns());
 	*moved = now_moved;
-	if (monotonic_ns() - atomic_load(&p->heartbeat_ns) < HEARTBEAT_MOST_S * NS_PER_S)
+	if (monotonic_ns() - atomic_load(&p->heartbeat_ns) < atomic_load(&p->patience_ns))
 		notify_watchdog();
 }
 
@@ -162,41 +190,66 @@ static void say_status(const struct protection *state)
 			      (unsigned long long)state->snapshots_taken);
 }
 
-static void tell(struct protector *p, bool with_alerts)
+/* Returns after how many milliseconds it is to be looked at again when nothing changes. */
+static int tell(struct protector *p)
 {
 	CLEANUP(protection_done) struct protection state = { 0 };
+	bool busy = false;
 
 	refresh_disk(p);
 	if (protector_state(p, &state) < 0)
-		return;
+		return BUSY_MS;
 	(void)protection_publish(store_io(p->options.session->store), &state);
 	say_status(&state);
-	if (with_alerts) {
-		LOCK_SCOPE(&p->config_lock); /* the configuration stays */
-		alerts_evaluate(p->alerts, &state, &p->config);
-	}
+	lock_take(&p->config_lock); /* the configuration stays */
+	alerts_evaluate(p->alerts, &state, &p->config);
+	lock_drop(&p->config_lock);
+	for (size_t i = 0; i < state.n_sources; i++)
+		busy |= state.sources[i].pending_ns != 0 || state.sources[i].absent;
+	return busy || state.stopped[0] || state.collection != COLLECTION_IDLE ? BUSY_MS : IDLE_MS;
+}
+
+/* Wait until something changed, but not for longer. False: it shall end. */
+static bool wait_for_news(struct protector *p, int ms)
+{
+	struct pollfd fd = { .fd = p->report_wake, .events = POLLIN };
+	uint64_t count;
+
+	if (poll(&fd, 1, ms) > 0)
+		(void)!read(p->report_wake, &count, sizeof(count));
+	return !atomic_load(&p->report_end);
 }
 
 void *protector_report_thread(void *argument)
 {
 	struct protector *p = argument;
-	struct pollfd end = { .fd = p->report_wake, .events = POLLIN };
-	int64_t published = 0, alerted = 0;
+	const uint64_t watchdog_ms = notify_watchdog_us() / US_PER_MS / 3;
+	int64_t due = 0, told = 0;
+	int priority = 0;
 	uint64_t moved = 0;
 
 	(void)pthread_setname_np(pthread_self(), "yore-report");
-	do {
-		int64_t now = monotonic_ns();
-		bool with_alerts = now - alerted >= ALERTS_S * NS_PER_S;
+	for (;;) {
+		int64_t ms = 0, now = monotonic_ns();
 
-		feed_watchdog(p, &moved);
-		if (atomic_exchange(&p->changed, false) || with_alerts ||
-		    now - published >= PUBLISH_MOST_S * NS_PER_S) {
-			tell(p, with_alerts);
-			published = now;
-			alerted = with_alerts ? now : alerted;
+		protector_lower_priority(p, &priority);
+		if (watchdog_ms > 0)
+			feed_watchdog(p, &moved);
+		if (atomic_exchange(&p->changed, false) || now >= due) {
+			ms = tell(p);
+			told = monotonic_ns();
+			due = told + ms * NS_PER_MS;
 		}
-	} while (poll(&end, 1, REPORT_MS) == 0);
-	tell(p, false);
+		ms = (due - monotonic_ns()) / NS_PER_MS + 1;
+		if (watchdog_ms > 0 && (uint64_t)ms > watchdog_ms)
+			ms = (int64_t)watchdog_ms;
+		if (!wait_for_news(p, (int)ms))
+			break;
+		/* Much may happen in a moment: it is told once. */
+		ms = (told - monotonic_ns()) / NS_PER_MS + GATHER_MS;
+		if (ms > 0 && atomic_load(&p->changed) && !wait_for_news(p, (int)ms))
+			break;
+	}
+	(void)tell(p);
 	return NULL;
 }

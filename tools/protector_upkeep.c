@@ -13,11 +13,11 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
-#define LOOK_S 5
+#define LOOK_S 60       /* for a disk that fills up */
 #define THIN_MOST_S 600 /* thinned at least so often */
 #define THIN_LEAST_S 5
 #define DAY_S 86400
-#define RETRY_S 3600 /* after a collection that failed */
+#define RETRY_S 3600 /* after a collection or a verification that failed */
 #define PATIENCE_MS 10000
 #define REWRITE_BYTES MIB(1024) /* a collection copies at most so much; the next one goes on */
 #define COLLECT_CACHE MIB(16)
@@ -28,9 +28,10 @@
 
 struct upkeep {
 	struct protector *p;
-	int64_t thinned_ns, collected_ns, verified_ns; /* wall clock */
-	int64_t began_ns;                              /* of what runs, monotonic */
-	uint64_t rate;                                 /* of verifying, bytes a second; 0: any */
+	int64_t thin_due_ns, collect_due_ns, verify_due_ns; /* monotonic: not before */
+	int64_t collected_ns, verified_ns;                  /* wall clock */
+	int64_t began_ns;                                   /* of what runs, monotonic */
+	uint64_t rate; /* of verifying, bytes a second; 0: any */
 	unsigned int errors;
 };
 
@@ -124,14 +125,19 @@ static void thin(struct upkeep *u)
 	lock_take(&u->p->lock);
 	keep = u->p->keep;
 	lock_drop(&u->p->lock);
-	if (keep.n_rules == 0 || !is_due(u->thinned_ns, thin_every_ns(&keep)))
+	if (keep.n_rules == 0) {
+		u->thin_due_ns = 0;
 		return;
-	u->thinned_ns = clock_now_ns();
-	r = retention_plan_make(u->p->timeline, &keep, u->thinned_ns, &plan);
+	}
+	if (monotonic_ns() < u->thin_due_ns)
+		return;
+	r = retention_plan_make(u->p->timeline, &keep, clock_now_ns(), &plan);
 	if (r == 0)
 		r = forget_expired(u, &plan);
+	u->thin_due_ns = monotonic_ns() + (r < 0 ? THIN_MOST_S * NS_PER_S : thin_every_ns(&keep));
 	if (r < 0)
-		(void)log_errno(r, "thinning the timeline failed; it is tried again");
+		(void)log_errno(r, "thinning the timeline failed; it is tried again in %d s",
+				THIN_MOST_S);
 }
 
 /* ---- collecting ---- */
@@ -186,7 +192,7 @@ static void collect(struct upkeep *u)
 					   .context = u };
 	int r;
 
-	if (!collection_is_due(u))
+	if (monotonic_ns() < u->collect_due_ns || !collection_is_due(u))
 		return;
 	lock_take(&p->lock);
 	options.bytes_per_second = p->collect_rate;
@@ -198,8 +204,13 @@ static void collect(struct upkeep *u)
 	set_collection(p, COLLECTION_IDLE, 0);
 	if (r == -ECANCELED)
 		return;
-	if (r < 0 && r != -EBUSY)
-		(void)log_errno(r, "collection ended early; it is tried again");
+	if (r < 0) {
+		u->collect_due_ns = monotonic_ns() + RETRY_S * NS_PER_S;
+		if (r != -EBUSY)
+			(void)log_errno(r, "collection ended early; it is tried again in %d min",
+					RETRY_S / 60);
+		return;
+	}
 	u->collected_ns = clock_now_ns();
 	remember(u);
 	lock_take(&p->lock);
@@ -257,7 +268,7 @@ static void verify(struct upkeep *u)
 	u->rate = p->verify_rate;
 	r = p->verify_every_ms > 0;
 	lock_drop(&p->lock);
-	if (!r || !is_due(u->verified_ns, DAY_S * NS_PER_S))
+	if (!r || monotonic_ns() < u->verify_due_ns || !is_due(u->verified_ns, DAY_S * NS_PER_S))
 		return;
 	options.percent = days > 1 ? (unsigned int)((99 + days) / days) : 100;
 	u->errors = 0;
@@ -265,6 +276,12 @@ static void verify(struct upkeep *u)
 	r = scrub_run(p->options.session->store, &options, &result);
 	if (r == -ECANCELED)
 		return;
+	if (r < 0) {
+		u->verify_due_ns = monotonic_ns() + RETRY_S * NS_PER_S;
+		(void)log_errno(r, "verification ended early; it is tried again in %d min",
+				RETRY_S / 60);
+		return;
+	}
 	u->verified_ns = clock_now_ns();
 	remember(u);
 	lock_take(&p->lock);
@@ -277,12 +294,16 @@ static void verify(struct upkeep *u)
 /* ---- the thread ---- */
 
 /* False when it is time to end. */
-static bool rest(struct protector *p)
+static bool rest(const struct upkeep *u)
 {
+	struct protector *p = u->p;
+	int64_t ns = LOOK_S * NS_PER_S, now = monotonic_ns();
 	struct timespec until;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += LOOK_S;
+	if (u->thin_due_ns != 0 && u->thin_due_ns - now < ns)
+		ns = u->thin_due_ns > now ? u->thin_due_ns - now : 0;
+	now += ns;
+	until = (struct timespec){ .tv_sec = now / NS_PER_S, .tv_nsec = now % NS_PER_S };
 	LOCK_SCOPE(&p->lock);
 	if (!atomic_load(&p->stopping))
 		(void)lock_wait_until(&p->lock, &p->upkeep_wake, &until);
@@ -292,6 +313,7 @@ static bool rest(struct protector *p)
 void *protector_upkeep_thread(void *argument)
 {
 	struct upkeep u = { .p = argument };
+	int priority = 0;
 
 	(void)pthread_setname_np(pthread_self(), "yore-upkeep");
 	recall(&u);
@@ -299,7 +321,9 @@ void *protector_upkeep_thread(void *argument)
 	u.p->state.collected_ns = u.collected_ns;
 	u.p->state.verified_ns = u.verified_ns;
 	lock_drop(&u.p->lock);
-	while (rest(u.p)) {
+	u.thin_due_ns = monotonic_ns() + THIN_LEAST_S * NS_PER_S;
+	while (rest(&u)) {
+		protector_lower_priority(u.p, &priority);
 		thin(&u);
 		collect(&u);
 		verify(&u);

@@ -17,13 +17,20 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #define PREFETCHERS 4
 #define AGAIN_FIRST_S 5 /* after an unmount from outside */
 #define AGAIN_MOST_S 300
+#define BACK_FIRST_S 2 /* after the repository was lost */
+#define BACK_MOST_S 30
+#define SAME_REQUEST_NS 1000000000 /* who ends all processes at once is heard twice */
 
 struct service {
 	struct session *session;
@@ -35,26 +42,49 @@ struct service {
 	struct lock mount_lock; /* guards `mount`: others ask for its counts */
 	int ready_fd;           /* -1: in the foreground, or said already */
 	bool was_ready;
+	atomic_bool lost; /* the repository: everything is closed, and opened when it is back */
 };
 
 /* What signals act on. */
 static struct mount *volatile mounted;
 static struct protector *volatile protecting;
 static volatile int wake_fd = -1;
+static volatile sig_atomic_t reload_asked; /* before there was anybody to read it */
+static volatile int64_t end_asked_ns;
+
+static void wake(void)
+{
+	uint64_t one = 1;
+
+	if (wake_fd >= 0)
+		(void)!write(wake_fd, &one, sizeof(one));
+}
+
+/* Is this the same wish once more, passed on by a supervisor? */
+static bool is_same_request(void)
+{
+	struct timespec now;
+	int64_t ns, before = end_asked_ns;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	end_asked_ns = ns;
+	return before != 0 && ns - before < SAME_REQUEST_NS;
+}
 
 static void on_end(int signal_number)
 {
 	int error = errno;
-	uint64_t one = 1;
 
 	(void)signal_number;
-	cmd_cancelled = true;
-	if (mounted)
-		mount_stop(mounted);
-	if (protecting)
-		protector_stop(protecting);
-	if (wake_fd >= 0)
-		(void)!write(wake_fd, &one, sizeof(one));
+	if (!is_same_request()) {
+		cmd_cancelled = true;
+		if (mounted)
+			mount_stop(mounted);
+		if (protecting)
+			protector_stop(protecting);
+		wake();
+	}
 	errno = error;
 }
 
@@ -63,22 +93,44 @@ static void on_reload(int signal_number)
 	int error = errno;
 
 	(void)signal_number;
+	reload_asked = 1;
 	if (protecting)
 		protector_reload(protecting);
 	errno = error;
 }
 
-static void catch_signals(void)
+/* Without SA_RESTART a prompt for the password ends. */
+static void catch_signals(int flags)
 {
-	struct sigaction end = { .sa_handler = on_end, .sa_flags = SA_RESTART };
+	struct sigaction end = { .sa_handler = on_end, .sa_flags = flags };
 	struct sigaction reload = { .sa_handler = on_reload, .sa_flags = SA_RESTART };
 
 	(void)sigemptyset(&end.sa_mask);
+	(void)sigaddset(&end.sa_mask, SIGINT);
+	(void)sigaddset(&end.sa_mask, SIGTERM);
 	(void)sigemptyset(&reload.sa_mask);
 	(void)sigaction(SIGINT, &end, NULL);
 	(void)sigaction(SIGTERM, &end, NULL);
 	(void)sigaction(SIGHUP, &reload, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Handlers shall run on this thread, which frees what they use, and on none that it makes. */
+static void hold_signals(bool hold)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+/* Shall this round of service end? */
+static bool is_over(struct service *s)
+{
+	return cmd_cancelled || atomic_load(&s->lost);
 }
 
 /* ---- what it tells ---- */
@@ -212,42 +264,52 @@ static int show_once(struct service *s)
 					 .banner = service_banner,
 					 .ready = say_ready,
 					 .context = s,
+					 .snapshot_xattr = kept_by_xattr,
+					 .snapshot_xattr_context = s->kept_by,
 					 .debug = q->debug };
 	int r = mount_new(s->session->timeline, s->session->cache, &options, &m);
 
 	if (r < 0)
 		return r;
 	set_mount(s, m);
-	if (cmd_cancelled)
+	if (is_over(s))
 		mount_stop(m);
 	r = mount_run(m);
 	set_mount(s, NULL);
 	return r;
 }
 
-static void wait_s(int64_t seconds)
+static void drain_wake(void)
+{
+	uint64_t count;
+
+	(void)!read(wake_fd, &count, sizeof(count));
+}
+
+/* Until then, or until it is over. */
+static void wait_s(struct service *s, int seconds)
 {
 	struct pollfd fd = { .fd = wake_fd, .events = POLLIN };
 
-	while (!cmd_cancelled && seconds-- > 0)
-		(void)poll(&fd, 1, 1000);
+	if (!is_over(s))
+		(void)poll(&fd, 1, seconds * 1000);
 }
 
 /* Whoever unmounts a protecting service means the mount: it comes back until `yore umount`. */
 static int show(struct service *s)
 {
-	int64_t again_s = AGAIN_FIRST_S;
+	int again_s = AGAIN_FIRST_S;
 	int r = show_once(s);
 
 	/* It never was ready, or there is nothing to go on for. */
 	if ((r < 0 && !s->was_ready) || !s->protector || protector_sources(s->protector) == 0)
 		return r < 0 ? mount_failure(r) : EXIT_CODE_DONE;
-	while (!cmd_cancelled) {
+	while (!is_over(s)) {
 		log_warning("%s is not mounted any more; protection goes on, and it is mounted "
-			    "again in %lld s ('yore umount' ends it)",
-			    s->request->mountpoint, (long long)again_s);
-		wait_s(again_s);
-		if (cmd_cancelled)
+			    "again in %d s ('yore umount' ends it)",
+			    s->request->mountpoint, again_s);
+		wait_s(s, again_s);
+		if (is_over(s))
 			break;
 		r = show_once(s);
 		again_s = r < 0 && again_s * 2 < AGAIN_MOST_S ? again_s * 2 : AGAIN_FIRST_S;
@@ -263,12 +325,25 @@ static int protect_alone(struct service *s)
 			       "there is nothing to do: no mountpoint, and no source that is not "
 			       "protected already; see yore.conf(5)");
 	say_ready(s);
-	while (!cmd_cancelled)
-		wait_s(INT32_MAX);
+	while (!is_over(s))
+		wait_s(s, 3600);
 	return EXIT_CODE_DONE;
 }
 
 /* ---- the protector ---- */
+
+/* Everything that has it open must be closed, or its disk could not be mounted again. */
+static void on_lost(void *context)
+{
+	struct service *s = context;
+
+	atomic_store(&s->lost, true);
+	lock_take(&s->mount_lock);
+	if (s->mount)
+		mount_stop(s->mount);
+	lock_drop(&s->mount_lock);
+	wake();
+}
 
 static int start_protector(struct service *s, const struct cmd_globals *globals,
 			   struct config *config)
@@ -277,6 +352,7 @@ static int start_protector(struct service *s, const struct cmd_globals *globals,
 					     .globals = globals,
 					     .mountpoint = s->request->mountpoint,
 					     .policy_changed = take_policy,
+					     .repository_lost = on_lost,
 					     .context = s };
 	int r;
 
@@ -298,12 +374,18 @@ static int start_protector(struct service *s, const struct cmd_globals *globals,
 	protecting = s->protector;
 	if (cmd_cancelled)
 		protector_stop(s->protector);
+	if (reload_asked)
+		protector_reload(s->protector);
 	return EXIT_CODE_DONE;
 }
 
 static int run_in(struct service *s, const struct cmd_globals *globals, struct config *config)
 {
-	int r = session_cache(s->session, s->request->cache_bytes, PREFETCHERS);
+	int r;
+
+	hold_signals(true);
+	r = session_cache(s->session, s->request->cache_bytes, PREFETCHERS);
+	hold_signals(false);
 
 	if (r < 0)
 		return failure_errno(r, "mount");
@@ -317,29 +399,81 @@ static int run_in(struct service *s, const struct cmd_globals *globals, struct c
 		r = start_protector(s, globals, config);
 	if (r == EXIT_CODE_DONE)
 		r = *s->request->mountpoint ? show(s) : protect_alone(s);
-	notify_stopping();
+	if (!atomic_load(&s->lost) || cmd_cancelled)
+		notify_stopping();
 	/* Its last snapshot is still to come: signals must find it until it is done. */
 	if (s->protector)
 		protector_wait(s->protector);
 	protecting = NULL;
-	protector_free(s->protector);
-	kept_by_free(s->kept_by);
+	protector_free(STEAL(s->protector));
+	kept_by_free(STEAL(s->kept_by));
 	return r;
+}
+
+/* ---- a repository that goes and comes ---- */
+
+static bool repository_is_back(const char *path)
+{
+	CLEANUP(free_ptr) char *config = NULL;
+
+	if (asprintf(&config, "%s/config", path) < 0) {
+		config = NULL;
+		return false;
+	}
+	return access(config, R_OK) == 0;
+}
+
+/* Returns false when it shall end before. */
+static bool wait_for_repository(struct service *s, const char *path, int *rest_s)
+{
+	atomic_store(&s->lost, false);
+	drain_wake();
+	log_warning("protection waits for the repository %s", path);
+	notify_status("protection waits for the repository %s", path);
+	do {
+		wait_s(s, *rest_s);
+		*rest_s = *rest_s * 2 < BACK_MOST_S ? *rest_s * 2 : BACK_MOST_S;
+	} while (!cmd_cancelled && !repository_is_back(path));
+	return !cmd_cancelled;
+}
+
+/* Open it, serve, close it. The configuration is taken over. */
+static int serve_once(struct service *s, const struct cmd_globals *globals, struct config *config)
+{
+	CLEANUP(session_close) struct session session = { 0 };
+	int r;
+
+	s->session = &session;
+	r = session_open(&session, globals, SESSION_TIMELINE, 0);
+	if (r != EXIT_CODE_DONE)
+		return r;
+	catch_signals(SA_RESTART);
+	return run_in(s, globals, config);
 }
 
 int service_run(const struct cmd_globals *globals, const struct mount_request *request,
 		struct config *config, int ready_fd)
 {
-	CLEANUP(session_close) struct session session = { 0 };
-	struct service s = { .session = &session, .request = request, .ready_fd = ready_fd };
+	struct service s = { .request = request, .ready_fd = ready_fd };
+	CLEANUP(free_ptr) char *path = NULL;
+	int rest_s = BACK_FIRST_S;
 	int r;
 
 	lock_init(&s.mount_lock, LOCK_RANK_DAEMON);
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	catch_signals();
-	r = session_open(&session, globals, SESSION_TIMELINE, 0);
+	catch_signals(0);
+	r = session_repository(globals, &path);
 	if (r == EXIT_CODE_DONE)
-		r = run_in(&s, globals, config);
+		r = serve_once(&s, globals, config);
+	while (atomic_load(&s.lost) && !cmd_cancelled) {
+		CLEANUP(config_done) struct config fresh = { 0 };
+
+		if (!wait_for_repository(&s, path, &rest_s))
+			break;
+		r = config_load(globals, &fresh);
+		if (r == EXIT_CODE_DONE)
+			r = serve_once(&s, globals, &fresh);
+	}
 	lock_done(&s.mount_lock);
 	return r;
 }

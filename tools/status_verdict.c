@@ -50,18 +50,22 @@ static const char *sources(size_t n)
 	return output_plural(n, "source", "sources");
 }
 
+static enum status_protection without_sources(char line[STATUS_LINE_BYTES])
+{
+	(void)snprintf(line, STATUS_LINE_BYTES,
+		       "no source is configured: nothing is protected continuously; "
+		       "'yore protect PATH' begins with it");
+	return STATUS_OFF;
+}
+
 /* Nobody protects. */
 static enum status_protection without_daemon(const struct status *status,
 					     char line[STATUS_LINE_BYTES])
 {
 	char age[OUTPUT_TIME_BYTES], last[OUTPUT_TIME_BYTES + 64] = "";
 
-	if (status->n_configured == 0 && !status->config_is_wrong) {
-		(void)snprintf(line, STATUS_LINE_BYTES,
-			       "no source is configured: nothing is protected continuously; "
-			       "'yore protect PATH' begins with it");
-		return STATUS_OFF;
-	}
+	if (status->n_configured == 0 && !status->config_is_wrong)
+		return without_sources(line);
 	if (status->has_report && status->report.last_snapshot_ns > 0)
 		(void)snprintf(
 			last, sizeof(last), "; changes of the last %s may be in no snapshot",
@@ -113,6 +117,8 @@ enum status_protection status_protection(const struct status *status, char line[
 		(void)snprintf(line, STATUS_LINE_BYTES, "%s", why);
 		return STATUS_STALE;
 	}
+	if (report->n_sources == 0 && status->n_configured == 0)
+		return without_sources(line);
 	if (report->last_snapshot_ns == 0)
 		(void)snprintf(line, STATUS_LINE_BYTES,
 			       "%zu %s protected; the first snapshot is on its way",

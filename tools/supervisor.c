@@ -15,9 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REST_FIRST_S 5
+#define REST_FIRST_S 1
 #define REST_MOST_S 300
-#define SOUND_S 600 /* who worked for so long is started again soon */
+#define REST_GONE_S 30 /* while there is no repository: its disk may come back at any time */
+#define SOUND_S 600    /* who worked for so long is started again soon */
+#define BY_SIGNAL (-1)
 
 static volatile pid_t worker;
 static volatile sig_atomic_t ending;
@@ -33,26 +35,43 @@ static void pass_on(int signal_number)
 	errno = error;
 }
 
-static void catch_signals(void)
+static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+
+static void handle_signals(void (*handler)(int))
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-	struct sigaction action = { .sa_handler = pass_on };
+	struct sigaction action = { .sa_handler = handler };
 
 	(void)sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		(void)sigaction(numbers[i], &action, NULL);
 }
 
-/* Returns the exit code, or -1 for a death by a signal. */
+static void hold_signals(bool hold)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		(void)sigaddset(&set, numbers[i]);
+	(void)sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+/* Returns the exit code, or BY_SIGNAL. One that was asked to end has ended in order. */
 static int wait_for_worker(void)
 {
-	int status;
+	siginfo_t info = { 0 };
+	pid_t gone = worker;
 
-	while (waitpid(worker, &status, 0) < 0)
+	while (waitid(P_PID, (id_t)gone, &info, WEXITED | WNOWAIT) < 0)
 		if (errno != EINTR)
-			return -1;
+			return BY_SIGNAL;
+	/* Its number is free once it is reaped: no signal must go there any more. */
 	worker = 0;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	(void)waitpid(gone, NULL, 0);
+	if (info.si_code == CLD_EXITED)
+		return info.si_status;
+	return info.si_status == SIGTERM || info.si_status == SIGINT ? EXIT_CODE_INTERRUPTED
+								     : BY_SIGNAL;
 }
 
 /* Is the byte of daemon_ready() there? False: the worker has ended. */
@@ -67,23 +86,32 @@ static bool wait_until_ready(int fd)
 	return n == 1;
 }
 
-/* In the worker: 0. In the supervisor: 1 with `worker` set, or -errno. */
+/*
+ * In the worker: 0. In the supervisor: 1 with `worker` set, or -errno. A signal in between is kept
+ * until the worker is known, or would die of it.
+ */
 static int start(void)
 {
 	pid_t supervisor = getpid();
-	pid_t child = fork();
+	pid_t child;
+	int error;
 
-	if (child < 0)
-		return -errno;
-	if (child > 0) {
+	hold_signals(true);
+	child = fork();
+	error = errno;
+	if (child == 0) {
+		handle_signals(SIG_DFL);
+		/* Who kills the supervisor means both. */
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	} else if (child > 0) {
 		worker = child;
-		return 1;
 	}
-	/* Who kills the supervisor means both. */
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != supervisor)
+	hold_signals(false);
+	if (child < 0)
+		return -error;
+	if (child == 0 && getppid() != supervisor)
 		_exit(EXIT_CODE_FAILED);
-	return 0;
+	return child > 0;
 }
 
 static void rest(int64_t seconds)
@@ -110,10 +138,12 @@ static int keep_alive(supervisor_work *work, void *context)
 
 	for (;;) {
 		code = wait_for_worker();
-		if (code == EXIT_CODE_DONE || ending)
+		if (code == EXIT_CODE_DONE || code == EXIT_CODE_INTERRUPTED || ending)
 			return code < 0 ? EXIT_CODE_INTERRUPTED : code;
 		if (now_s() - began > SOUND_S)
 			rest_s = REST_FIRST_S;
+		if (code == EXIT_CODE_NO_REPOSITORY && rest_s > REST_GONE_S)
+			rest_s = REST_GONE_S;
 		log_error("the daemon ended (%s %d); it is started again in %lld s",
 			  code < 0 ? "by a signal," : "exit code", code, (long long)rest_s);
 		rest(rest_s);
@@ -136,7 +166,7 @@ int supervisor_run(supervisor_work *work, void *context, int ready_fd)
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return EXIT_CODE_FAILED;
-	catch_signals();
+	handle_signals(pass_on);
 	r = start();
 	if (r == 0) {
 		(void)close(fds[0]);

@@ -6,8 +6,8 @@
  * damaged, memory ran out.
  *
  * SIGTERM, SIGINT and SIGHUP are passed on; an end that was asked for, or that
- * is in order, is the supervisor's end as well. Between tries it rests 5 s to
- * 5 min.
+ * is in order, is the supervisor's end as well. Between tries it rests 1 s to
+ * 5 min, and at most 30 s while there is no repository.
  *
  * Threads: none; call it before there are any.
  */

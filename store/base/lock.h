@@ -17,19 +17,23 @@
 #include <time.h>
 
 enum lock_rank {
-	LOCK_RANK_DAEMON = 5,    /* tools: what the daemon protects, and how */
-	LOCK_RANK_MOUNT = 10,    /* fs: node table */
-	LOCK_RANK_TIMELINE = 20, /* snapshots: list of snapshots */
-	LOCK_RANK_WATCH = 25,    /* snapshots: pending sets of what changed */
-	LOCK_RANK_CAPTURE = 30,  /* snapshots: state of a running capture */
-	LOCK_RANK_RESTORE = 35,  /* snapshots: state of a running restore */
-	LOCK_RANK_SINK = 38,     /* snapshots: contexts that make nodes */
-	LOCK_RANK_CACHE = 40,    /* store: chunk cache shard */
-	LOCK_RANK_STORE = 50,    /* store: open pack files, pending chunks */
-	LOCK_RANK_WRITER = 60,   /* store: pack being written */
-	LOCK_RANK_INDEX = 70,    /* store: pool of LMDB read transactions */
-	LOCK_RANK_QUEUE = 80,    /* base: inside a queue */
-	LOCK_RANK_LEAF = 90,     /* counters, log */
+	LOCK_RANK_DAEMON = 5,      /* tools: what the daemon protects, and how */
+	LOCK_RANK_MOUNT = 10,      /* fs: node table */
+	LOCK_RANK_TIMELINE = 20,   /* snapshots: list of snapshots */
+	LOCK_RANK_WATCH = 25,      /* snapshots: pending sets of what changed */
+	LOCK_RANK_CAPTURE = 30,    /* snapshots: state of a running capture */
+	LOCK_RANK_RESTORE = 35,    /* snapshots: state of a running restore */
+	LOCK_RANK_SINK = 38,       /* snapshots: contexts that make nodes */
+	LOCK_RANK_CACHE = 40,      /* store: chunk cache shard */
+	LOCK_RANK_REPLICATOR = 42, /* sync: jobs of a pass, what is known of a remote */
+	LOCK_RANK_FETCHER = 44,    /* sync: what is being fetched, and from where */
+	LOCK_RANK_LEDGER = 48,     /* sync: lines of a ledger */
+	LOCK_RANK_STORE = 50,      /* store: open pack files, pending chunks */
+	LOCK_RANK_WRITER = 60,     /* store: pack being written */
+	LOCK_RANK_INDEX = 70,      /* store: pool of LMDB read transactions */
+	LOCK_RANK_QUEUE = 80,      /* base: inside a queue */
+	LOCK_RANK_TRANSFER = 85,   /* sync: requests on their way */
+	LOCK_RANK_LEAF = 90,       /* counters, log */
 };
 
 struct lock {

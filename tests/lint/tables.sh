@@ -23,7 +23,7 @@ echo "$ranks" | while read -r number name; do
 done | grep . && missing "a rank above"
 
 # Each name that a thread is given.
-names=$(grep -rhE 'pthread_setname_np\(|start_thread\(' store snapshots fs --include='*.c' |
+names=$(grep -rhE 'pthread_setname_np\(|start_thread\(' store snapshots fs tools --include='*.c' |
 	grep -oE '"yore-[a-z]+"' | tr -d '"' | sort -u)
 [ -n "$names" ] || missing "any thread"
 for name in $names; do

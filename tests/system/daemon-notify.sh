@@ -28,12 +28,22 @@ within 10 "the socket" test -S "$work/notify"
 
 fresh_repo
 printf '[mount]\npath = %s\n[source one]\npath = %s\n' "$mnt" "$source" >"$YORE_CONFIG"
-NOTIFY_SOCKET=$work/notify "$yore" mount -f >"$work/daemon.out" 2>"$work/daemon.err" &
+NOTIFY_SOCKET=$work/notify WATCHDOG_USEC=3000000 "$yore" mount -f >"$work/daemon.out" 2>"$work/daemon.err" &
 daemon=$!
 within 10 "ready" heard '^READY=1$'
 mountpoint -q "$mnt" || fail "it said that it was ready and was not mounted"
 within 10 "its status" heard '^STATUS=protecting'
 within 10 "a sign of life" heard '^WATCHDOG=1$'
+! heard '^STOPPING=1$' || fail "it does not end yet"
+# Reloading, with the moment, and ready again.
+lives=$(grep -c '^WATCHDOG=1$' "$work/heard")
+kill -HUP $daemon
+within 10 "that it reloads" heard '^RELOADING=1$'
+within 10 "since when" heard '^MONOTONIC_USEC=[0-9]+$'
+ready_again() { [ "$(grep -c '^READY=1$' "$work/heard")" -ge 2 ]; }
+within 10 "ready again" ready_again
+more_signs() { [ "$(grep -c '^WATCHDOG=1$' "$work/heard")" -gt "$lives" ]; }
+within 10 "another sign of life" more_signs
 ! heard '^STOPPING=1$' || fail "it does not end yet"
 kill -TERM $daemon
 wait $daemon || fail "the daemon's exit code is $?"

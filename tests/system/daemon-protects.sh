@@ -58,6 +58,12 @@ before=$(record_count)
 sleep 2
 equal "records while nothing changes" "$before" "$(record_count)"
 
+# A snapshot's root says which rule keeps it.
+if command -v getfattr >/dev/null; then
+	equal "why the newest stays" latest \
+		"$(getfattr --absolute-names --only-values -n user.yore.kept-by "$mnt/latest/")"
+fi
+
 # Another daemon beside it only shows.
 mkdir "$work/second"
 expect_exit 0 "$yore" mount "$work/second"

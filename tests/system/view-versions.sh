@@ -82,6 +82,12 @@ check "history agrees" equals "$s1 $s3 $(nth 4 <"$work/names") $s5 " \
 check "of a relative path, too" equals 4 \
 	"$(cd "$src/docs" && "$yore" history report.odt --json | grep -c '"change"')"
 
+ln -s "$src/docs" "$work/way"
+check "and of one that symlinks lead to" equals 4 \
+	"$("$yore" history "$work/way/report.odt" --json | grep -c '"change"')"
+check "what never was has no history" refuses "$yore" history "$src/never"
+check "a folder's history counts" sh -c "'$yore' history '$src/docs' 2>/dev/null | grep -q ' -1 '"
+
 # What is listed follows what is taken, for who is in there as well.
 cd "$report"
 printf 'three\n' >"$src/docs/report.odt"

@@ -234,13 +234,17 @@ static void test_the_disk_has_room_again_only_with_a_margin(void **state)
 	assert_string_equal(heard(w), "end disk-nearly-full;");
 }
 
-/* The next snapshot of the first source. */
-static void captured(struct watcher *w, uint64_t files, uint64_t changed, uint64_t removed)
+/* The next snapshot of the first source: so many files in it, rewritten or removed. */
+static void captured(struct watcher *w, uint64_t files, uint64_t spoilt)
 {
 	w->p.sources[0].captured_ns = w->p.now_ns + SECOND;
 	w->p.sources[0].files = files;
-	w->p.sources[0].files_changed = changed;
-	w->p.sources[0].files_removed = removed;
+	w->p.sources[0].files_spoilt += spoilt;
+}
+
+static void captured_and_judged(struct watcher *w, uint64_t files, uint64_t spoilt)
+{
+	captured(w, files, spoilt);
 	evaluate_after(w, 2);
 }
 
@@ -254,21 +258,21 @@ static bool is_unusual(struct watcher *w)
 static void test_an_unusual_share_is_of_what_was_there(void **state)
 {
 	static const struct {
-		uint64_t files, changed, removed;
+		uint64_t files, spoilt;
 		bool unusual;
 	} rows[] = {
-		{ 1000, 499, 0, false }, { 1000, 500, 0, true },
-		{ 1000, 10, 0, false },  { 3000, 2000, 0, false }, /* all new */
-		{ 1400, 0, 1600, true },                           /* deleted */
-		{ 1400, 1400, 0, true },                           /* all under other names */
-		{ 20, 0, 1380, true },   { 20, 20, 0, false },     /* few files: an ordinary day */
+		{ 1000, 499, false }, { 1000, 500, true },
+		{ 1000, 10, false },  { 3000, 0, false }, /* 2000 new ones */
+		{ 1400, 1600, true },                     /* deleted */
+		{ 1400, 1400, true },                     /* all under other names */
+		{ 20, 1380, true },   { 20, 20, false },  /* few files: an ordinary day */
 	};
 	struct watcher *w = *state;
 
 	w->config.on_alert = "";
 	evaluate_after(w, 0);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		captured(w, rows[i].files, rows[i].changed, rows[i].removed);
+		captured_and_judged(w, rows[i].files, rows[i].spoilt);
 		assert_int_equal(is_unusual(w), rows[i].unusual);
 	}
 }
@@ -281,10 +285,25 @@ static void test_a_first_snapshot_is_not_unusual(void **state)
 	w->p.sources[0].captured_ns = 0;
 	w->p.sources[0].files = 0;
 	evaluate_after(w, 0);
-	captured(w, 1000, 1000, 0);
+	captured_and_judged(w, 1000, 0);
 	assert_false(is_unusual(w));
-	captured(w, 1000, 1000, 0);
+	captured_and_judged(w, 1000, 1000);
 	assert_true(is_unusual(w));
+}
+
+static void test_a_snapshot_that_nobody_looked_at_counts(void **state)
+{
+	struct watcher *w = *state;
+
+	w->config.on_alert = "";
+	evaluate_after(w, 0);
+	captured_and_judged(w, 1000, 0);
+	captured(w, 1000, 600);
+	captured(w, 1000, 1);
+	evaluate_after(w, 2);
+	assert_true(is_unusual(w));
+	captured_and_judged(w, 1000, 1);
+	assert_false(is_unusual(w));
 }
 
 static void test_an_end_is_told_after_a_restart(void **state)
@@ -476,6 +495,7 @@ int main(void)
 		CLAIM(test_the_disk_has_room_again_only_with_a_margin),
 		CLAIM(test_an_unusual_share_is_of_what_was_there),
 		CLAIM(test_a_first_snapshot_is_not_unusual),
+		CLAIM(test_a_snapshot_that_nobody_looked_at_counts),
 		CLAIM(test_an_end_is_told_after_a_restart),
 		CLAIM(test_others_see_what_holds),
 		CLAIM(test_a_damaged_file_costs_no_more_than_itself),

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "snapshots/tree_walk.h"
 #include "tests/unit/capture_fixture.h"
 
 #include <sys/stat.h>
@@ -13,6 +14,8 @@ struct bench {
 	uint64_t seed;
 	char names[400][200]; /* files and folders that may be there, relative */
 	size_t n;
+	struct capture_source_result told; /* of the last capture */
+	int n_told;
 };
 
 static uint64_t dice(struct bench *b, uint64_t sides)
@@ -58,9 +61,103 @@ static int bench_teardown(void **state)
 	return desk_teardown(&desk);
 }
 
+/* ---- what the counts of a source must be, from two listings ---- */
+
+struct listed {
+	char path[512];
+	struct chunk_id id;
+	uint64_t length;
+};
+
+struct listing {
+	struct listed *files; /* in the order of the tree */
+	size_t n;
+};
+
+static void listing_done(struct listing *l)
+{
+	free(l->files);
+}
+
+static int note_file(void *context, const char *path, const struct tree_entry *e, uint32_t depth)
+{
+	struct listing *l = context;
+
+	(void)depth;
+	if (!S_ISREG(e->mode))
+		return 0;
+	l->files = reallocarray(l->files, l->n + 1, sizeof(*l->files));
+	assert_non_null(l->files);
+	l->files[l->n] = (struct listed){ .id = e->content.id, .length = e->content.length };
+	(void)snprintf(l->files[l->n++].path, sizeof(l->files->path), "%s", path);
+	return 0;
+}
+
+/* Regular files of the newest snapshot. */
+static void list_newest(struct bench *b, struct listing *to)
+{
+	CLEANUP(chunk_cache_free_ptr) struct chunk_cache *cache = NULL; /* goes last */
+	CLEANUP(tree_reader_free_ptr) struct tree_reader *tree = NULL;
+	struct snapshot_info info;
+	struct tree_entry top;
+	int r = timeline_latest(b->desk->timeline, &info);
+
+	if (r == -ENOENT)
+		return;
+	assert_int_equal(r, 0);
+	assert_int_equal(chunk_cache_new(b->desk->fixture->store, MIB(8), 0, &cache), 0);
+	assert_int_equal(tree_reader_new(cache, &tree), 0);
+	assert_int_equal(tree_reader_walk(tree, &info.root_tree, b->desk->source + 1, &top), 0);
+	assert_int_equal(tree_walk(cache, &top, note_file, NULL, to), 0);
+}
+
+static const struct listed *find_listed(const struct listing *l, const char *path)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->files[i].path, path) == 0)
+			return &l->files[i];
+	return NULL;
+}
+
+static void expect_changes(const struct listing *before, const struct listing *after,
+			   const struct capture_source_result *told)
+{
+	uint64_t added = 0, rewritten = 0, kept = 0;
+
+	for (size_t i = 0; i < after->n; i++) {
+		const struct listed *now = &after->files[i];
+		const struct listed *was = find_listed(before, now->path);
+
+		added += !was;
+		kept += was != NULL;
+		rewritten += was && (was->length != now->length ||
+				     memcmp(&was->id, &now->id, sizeof(was->id)) != 0);
+	}
+	assert_int_equal(told->files_added, added);
+	assert_int_equal(told->files_changed, added + rewritten);
+	assert_int_equal(told->files_removed, before->n - kept);
+}
+
+static void note_told(void *context, const struct capture_source_result *result)
+{
+	struct bench *b = context;
+
+	b->told = *result;
+	b->n_told++;
+}
+
+static void bench_note(void *context, const char *path, const char *what, int error)
+{
+	struct bench *b = context;
+
+	desk_note(b->desk, path, what, error);
+}
+
 /* Capture: what is dirty, or (NULL) everything; commit nothing if all is as it was. */
 static int take(struct bench *b, struct dirty_set *only, struct capture_result *ret)
 {
+	CLEANUP(listing_done) struct listing before = { 0 };
+	CLEANUP(listing_done) struct listing after = { 0 };
 	struct capture_source source = { .path = b->desk->source,
 					 .excludes = EXCLUDES,
 					 .dirty = only };
@@ -68,12 +165,25 @@ static int take(struct bench *b, struct dirty_set *only, struct capture_result *
 				     .n_sources = 1,
 				     .skip_unchanged = true,
 				     .reason = "test",
-				     .problem = desk_note,
-				     .context = b->desk };
+				     .problem = bench_note,
+				     .source_done = note_told,
+				     .context = b };
+	int r;
 
 	if (only)
 		assert_int_equal(dirty_set_freeze(only), 0);
-	return capture_run(b->desk->timeline, &o, ret);
+	list_newest(b, &before);
+	b->n_told = 0;
+	r = capture_run(b->desk->timeline, &o, ret);
+	if (r != 0 && r != -EALREADY)
+		return r;
+	assert_int_equal(b->n_told, 1);
+	list_newest(b, &after);
+	if (b->told.compared)
+		expect_changes(&before, &after, &b->told);
+	else
+		assert_int_equal(before.n, 0);
+	return r;
 }
 
 /* Capture what is dirty; a look at everything must find nothing more, and count the same. */
@@ -233,7 +343,7 @@ static void mutate(struct bench *b)
 		make_other(b, name);
 		break;
 	default: /* nothing happened, but it was said so */
-		dirty(b, some, 1 + (unsigned int)dice(b, 7));
+		dirty(b, some, 1 + (unsigned int)dice(b, 15));
 		return;
 	}
 	remember(b, name);

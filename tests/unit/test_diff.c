@@ -215,6 +215,57 @@ static void test_deep_trees_are_compared_without_recursion(void **state)
 	assert_int_equal(n_seen, 301);
 }
 
+static int note_names(void *context, const struct tree_entry *before,
+		      const struct tree_entry *after)
+{
+	const struct tree_entry *any = before ? before : after;
+	const size_t n = strlen(seen);
+
+	(void)context;
+	n_seen++;
+	(void)snprintf(seen + n, sizeof(seen) - n, "%c%.*s;",
+		       before && after ? '='
+		       : before        ? '-'
+				       : '+',
+		       (int)any->name_n, any->name);
+	return any->name[0] == 'x' ? 5 : 0;
+}
+
+static void test_names_of_two_directories_come_in_order(void **state)
+{
+	struct chunk_id zero = { 0 }, a, b, inner;
+
+	(void)state;
+	add("q", 1);
+	inner = done();
+	add("a", 1);
+	add_directory("d", &inner);
+	add("e", 1);
+	a = done();
+	add("b", 1);
+	add_directory("d", &inner);
+	add("e", 2);
+	add("f", 1);
+	b = done();
+	assert_int_equal(diff_names(cache, &a, &b, note_names, NULL), 0);
+	assert_string_equal(seen, "-a;+b;=d;=e;+f;");
+	seen[0] = '\0';
+	assert_int_equal(diff_names(cache, &zero, &a, note_names, NULL), 0);
+	assert_string_equal(seen, "+a;+d;+e;");
+	add("x", 1);
+	a = done();
+	assert_int_equal(diff_names(cache, &zero, &a, note_names, NULL), 5);
+	/* Of two large ones only the nodes that differ are read. */
+	a = large(20000, 11111, UINT32_MAX);
+	b = large(20000, UINT32_MAX, UINT32_MAX);
+	n_seen = 0;
+	seen[0] = '\0';
+	cache->gets = 0;
+	assert_int_equal(diff_names(cache, &a, &b, note_names, NULL), 0);
+	assert_true(n_seen > 0 && n_seen < 2000);
+	assert_true(cache->gets < 20);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -224,6 +275,7 @@ int main(void)
 		TEST(test_large_directories_are_compared_where_they_differ),
 		TEST(test_large_directories_of_any_shape_give_every_change),
 		TEST(test_deep_trees_are_compared_without_recursion),
+		TEST(test_names_of_two_directories_come_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,6 +176,29 @@ static void test_changes_become_stale_with_time(void **state)
 	assert_false(protection_is_stale(&p, why));
 }
 
+static void test_growth_is_that_of_the_last_24_hours(void **state)
+{
+	struct protection_source s = { 0 };
+
+	(void)state;
+	protection_source_grow(&s, 1000, 5);
+	protection_source_grow(&s, 1000, 2);
+	protection_source_grow(&s, 1003, 10);
+	assert_int_equal(s.new_bytes_day, 17);
+	protection_source_grow(&s, 1023, 0);
+	assert_int_equal(s.new_bytes_day, 17);
+	protection_source_grow(&s, 1024, 100);
+	assert_int_equal(s.new_bytes_day, 110);
+	protection_source_grow(&s, 1027, 0);
+	assert_int_equal(s.new_bytes_day, 100);
+	protection_source_grow(&s, 900000, 3);
+	assert_int_equal(s.new_bytes_day, 3);
+	protection_source_grow(&s, 900023, 0);
+	assert_int_equal(s.new_bytes_day, 3);
+	protection_source_grow(&s, 900024, 0);
+	assert_int_equal(s.new_bytes_day, 0);
+}
+
 static void test_a_clock_that_was_set_back_makes_nothing_stale(void **state)
 {
 	char why[PROTECTION_TEXT_BYTES];
@@ -233,6 +256,7 @@ int main(void)
 		CLAIM(test_damage_is_refused_or_harmless),
 		CLAIM(test_what_cannot_be_told_does_not_leave_an_old_report),
 		CLAIM(test_changes_become_stale_with_time),
+		CLAIM(test_growth_is_that_of_the_last_24_hours),
 		CLAIM(test_a_clock_that_was_set_back_makes_nothing_stale),
 		CLAIM(test_who_stopped_says_why_and_who_only_shows_is_not_stale),
 		CLAIM(test_shown_times_are_text_or_null),
