@@ -229,6 +229,7 @@ struct capture {
 	uint32_t generation;    /* of the index, when this attempt began */
 	atomic_bool unverified; /* something was kept whose chunks nobody looked at */
 	bool ignore_dirty;      /* this attempt looks at everything */
+	atomic_bool old_lost;   /* part of this source's last state could not be read */
 
 	/* of the source being captured; constant while its threads work */
 	const char *source_path;
@@ -239,7 +240,6 @@ struct capture {
 	const struct dirty_name *dirty;    /* only this is looked at; NULL: everything */
 	const struct dirty_name *hints;    /* what is known of some names, also then; or NULL */
 	struct link_set *closed_links; /* looking at everything: what `hints` says by other names */
-	atomic_bool old_lost;          /* part of its last state could not be read */
 	const char *read_path;         /* where it is read: source_path, or a frozen copy */
 	struct live_parts *live;       /* with a frozen copy: what is not in it */
 	enum consistency consistency;  /* label of what is read and holds still */

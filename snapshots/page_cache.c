@@ -32,7 +32,8 @@ ssize_t page_cache_read(int fd, void *to, size_t n, bool *ret_lacked)
 	ssize_t got = preadv2(fd, &io, 1, 0, RWF_NOWAIT);
 
 	*ret_lacked = got < 0 && errno == EAGAIN;
-	return got < 0 && (errno == EAGAIN || errno == EOPNOTSUPP) ? pread(fd, to, n, 0) : got;
+	/* Where it cannot be told, this one says what is wrong, or reads. */
+	return got < 0 ? pread(fd, to, n, 0) : got;
 }
 
 void page_cache_drop(int fd, uint64_t from, uint64_t n)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /**
  * Is this open file, of `size` bytes, not in the cache as far as its first,
@@ -17,6 +18,11 @@
  * are left alone. One system call for a file that is cached.
  */
 bool page_cache_lacks(int fd, uint64_t size);
+/**
+ * Read the first `n` bytes like pread(), and tell whether their first page was
+ * not in the cache. No more system calls than pread() for a file that is cached.
+ */
+ssize_t page_cache_read(int fd, void *to, size_t n, bool *ret_lacked);
 /** Let go of the file's clean pages from `from` on, `n` bytes (0: to its end). */
 void page_cache_drop(int fd, uint64_t from, uint64_t n);
 

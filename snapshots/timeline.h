@@ -35,6 +35,7 @@ struct snapshot_info {
 	uint64_t errors;
 	uint32_t n_absent; /* sources that were absent */
 	uint32_t n_sources;
+	enum consistency consistency;                     /* the worst of its sources' */
 	char tags[RECORD_TAGS_MAX * (TAG_BYTES_MAX + 1)]; /* comma-separated */
 	char reason[RECORD_REASON_BYTES_MAX + 1];
 };
@@ -124,8 +125,11 @@ int timeline_forget(struct timeline *t, const uint64_t *seqs, size_t n,
  */
 int timeline_sweep_forgotten(struct timeline *t);
 
-/** Does a durable forget record, as of the last refresh, name this sequence? */
-bool timeline_is_forgotten(struct timeline *t, uint64_t seq);
+/**
+ * What durable forget records, as of the last refresh, say: ranges, ascending
+ * and apart. The caller frees *ret_ranges. 0 or -ENOMEM.
+ */
+int timeline_forgotten(struct timeline *t, struct sequence_range **ret_ranges, size_t *ret_n);
 
 /**
  * What forgetting found in use last and wants: a mount then lets go of what

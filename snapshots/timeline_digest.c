@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DIGEST_VERSION 1
+#define DIGEST_VERSION 2 /* others are made again from their records */
 
 static void put_snapshot(struct byte_buf *to, const struct record *r, const struct chunk_id *tree)
 {
@@ -36,6 +36,7 @@ static void put_snapshot(struct byte_buf *to, const struct record *r, const stru
 		byte_buf_append(to, r->tags[i], strlen(r->tags[i]));
 	}
 	byte_buf_blob(to, r->reason ? r->reason : "", r->reason ? strlen(r->reason) : 0);
+	byte_buf_u8(to, (uint8_t)record_consistency(r));
 }
 
 static void put_forget(struct byte_buf *to, const struct record *r)
@@ -131,6 +132,7 @@ int timeline_digest_info(const void *data, size_t n, uint64_t seq, struct snapsh
 	struct byte_reader in = byte_reader_make(data, n);
 	struct snapshot_info *info = ret_info;
 	struct digest_head head;
+	uint8_t label;
 	int r;
 
 	r = timeline_digest_head(&in, &head);
@@ -155,5 +157,9 @@ int timeline_digest_info(const void *data, size_t n, uint64_t seq, struct snapsh
 	info->n_sources = (uint32_t)byte_reader_varint_max(&in, RECORD_SOURCES_MAX);
 	take_text(&in, info->tags, sizeof(info->tags));
 	take_text(&in, info->reason, sizeof(info->reason));
+	label = byte_reader_u8(&in);
+	if (label > CONSISTENCY_HOOK)
+		return -EUCLEAN;
+	info->consistency = (enum consistency)label;
 	return byte_reader_done(&in) ? 0 : -EUCLEAN;
 }

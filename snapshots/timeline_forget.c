@@ -152,13 +152,19 @@ int timeline_sweep_forgotten(struct timeline *t)
 	return r < 0 ? r : sweep(t);
 }
 
-bool timeline_is_forgotten(struct timeline *t, uint64_t seq)
+int timeline_forgotten(struct timeline *t, struct sequence_range **ret_ranges, size_t *ret_n)
 {
+	struct sequence_range *ranges;
+
 	LOCK_SCOPE(&t->lock);
-	for (size_t i = 0; i < t->n_ranges && t->ranges[i].first <= seq; i++)
-		if (seq <= t->ranges[i].last)
-			return true;
-	return false;
+	ranges = calloc(t->n_ranges + 1, sizeof(*ranges));
+	if (!ranges)
+		return -ENOMEM;
+	if (t->n_ranges > 0)
+		memcpy(ranges, t->ranges, t->n_ranges * sizeof(*ranges));
+	*ret_ranges = ranges;
+	*ret_n = t->n_ranges;
+	return 0;
 }
 
 /* ---- forgetting ---- */

@@ -13,9 +13,10 @@
 
 #include "store/store.h"
 
-#define RANGE_TABLE_BYTES_MAX MIB(64)   /* sealed, and unpacked */
-#define RANGE_TABLE_BYTES_TARGET MIB(8) /* of its plaintext: from here on a writer begins another \
-					 */
+#define RANGE_TABLE_BYTES_MAX MIB(64) /* sealed, and unpacked */
+#define RANGE_TABLE_BYTES_TARGET                                         \
+	MIB(8) /* of its plaintext: from here on a writer begins another \
+		*/
 #define RANGE_TABLE_PACKS_MAX 1048576
 #define RANGE_TABLE_PATH_BYTES 160
 

@@ -229,7 +229,7 @@ static int write_anew(struct ledger *l)
 	make_header(l, identity);
 	byte_buf_append(&all, l->header, HEADER_BYTES);
 	for (size_t i = 0; i < l->room; i++) {
-		if (!l->slots[i].used || l->slots[i].state < LEDGER_UPLOADED)
+		if (!l->slots[i].used || l->slots[i].state == LEDGER_ABSENT)
 			continue;
 		sum = put_line(l, &l->slots[i], sum, &all);
 		n++;

@@ -5,7 +5,7 @@
  *
  * Positive knowledge only: an object that is not listed may be there or not,
  * and is asked for. A line "uploaded" is written after the remote has said so,
- * and a line "absent" is made durable before anything is removed there. So a
+ * and one that takes that back is made durable before anything is removed. So a
  * lost line costs a question, and never makes an object seem to be there.
  *
  * The file is a header, bound to one remote and one repository, and lines of 32
@@ -36,7 +36,7 @@ struct ledger;
 
 enum ledger_state {
 	LEDGER_ABSENT,    /* nothing is known: it may be there all the same */
-	LEDGER_UPLOADING, /* a transfer was begun */
+	LEDGER_UPLOADING, /* a transfer was begun, or a removal: it may be there */
 	LEDGER_UPLOADED,  /* the remote said that it has it, or listed it with its size */
 	LEDGER_VERIFIED,  /* and its bytes were looked at, then */
 };

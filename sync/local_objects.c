@@ -246,6 +246,6 @@ bool local_objects_record(const struct local_objects *o, uint64_t seq, const str
 
 bool local_objects_table(const struct local_objects *o, const struct range_table_name *name)
 {
-	return o->n_tables > 0 && bsearch(name, o->tables, o->n_tables, sizeof(*o->tables),
-					  compare_tables) != NULL;
+	return o->n_tables > 0 &&
+	       bsearch(name, o->tables, o->n_tables, sizeof(*o->tables), compare_tables) != NULL;
 }

@@ -12,6 +12,7 @@
 #define SYNC_LOCAL_OBJECTS_H
 
 #include "snapshots/record.h"
+#include "store/pack_writer.h"
 #include "store/range_table.h"
 
 struct local_pack {

@@ -14,6 +14,7 @@
  * All writing goes through store/base/io.h and follows the local store's
  * protocol: a file in tmp/, its size, fsync, rename, fsync of the folder.
  */
+#include "store/base/lock.h"
 #include "store/base/log.h"
 #include "store/crypto.h"
 #include "sync/remote_body.h"
@@ -23,7 +24,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,9 +49,9 @@ struct remote_dir {
 	char *path;       /* NULL: `fixed` is used */
 	struct io *fixed; /* borrowed */
 
-	pthread_mutex_t mutex; /* guards all below */
-	bool known;            /* it has a config, unless it is another folder */
-	bool seen;             /* `root` holds */
+	struct lock lock; /* guards all below */
+	bool known;       /* it has a config, unless it is another folder */
+	bool seen;        /* `root` holds */
 	struct root_id root;
 	bool marked; /* `config` is the hash of the config seen */
 	uint8_t config[SHA256_BYTES];
@@ -157,7 +157,7 @@ static int hash_config(struct io *io, uint8_t ret_hash[static SHA256_BYTES])
 	return 0;
 }
 
-/* The rules at the top of this file, under the mutex. */
+/* The rules at the top of this file, under the lock. */
 static int judge(struct remote_dir *d, const struct root_id *root, int found,
 		 const uint8_t hash[static SHA256_BYTES])
 {
@@ -197,9 +197,9 @@ static int recognise(struct visit *v)
 	found = hash_config(v->io, hash);
 	if (found < 0 && found != -ENOENT)
 		return found;
-	(void)pthread_mutex_lock(&v->dir->mutex);
+	lock_take(&v->dir->lock);
 	r = judge(v->dir, &v->root, found, hash);
-	(void)pthread_mutex_unlock(&v->dir->mutex);
+	lock_drop(&v->dir->lock);
 	return r;
 }
 
@@ -238,9 +238,9 @@ static int confirm_absent(const struct visit *v)
 
 	if (root_of(d, &now) < 0 || !same_root(&now, &v->root))
 		return -EREMOTEIO;
-	(void)pthread_mutex_lock(&d->mutex);
+	lock_take(&d->lock);
 	marked = d->marked;
-	(void)pthread_mutex_unlock(&d->mutex);
+	lock_drop(&d->lock);
 	if (io_stat(v->io, marked ? CONFIG_NAME : "", &stat) < 0)
 		return -EREMOTEIO;
 	return -ENOENT;
@@ -252,14 +252,14 @@ static bool is_durable(struct remote_dir *d, const char *folder)
 {
 	bool found = false;
 
-	(void)pthread_mutex_lock(&d->mutex);
+	lock_take(&d->lock);
 	for (size_t at = 0; at < d->durable.n && !found;) {
 		const char *name = (const char *)d->durable.data + at;
 
 		found = strcmp(name, folder) == 0;
 		at += strlen(name) + 1;
 	}
-	(void)pthread_mutex_unlock(&d->mutex);
+	lock_drop(&d->lock);
 	return found;
 }
 
@@ -268,30 +268,30 @@ static void note_durable(struct remote_dir *d, const char *folder)
 {
 	const size_t n = strlen(folder) + 1;
 
-	(void)pthread_mutex_lock(&d->mutex);
+	lock_take(&d->lock);
 	if (d->durable.n + n > DURABLE_BYTES_MAX)
 		byte_buf_clear(&d->durable);
 	byte_buf_append(&d->durable, folder, n);
 	if (d->durable.failed)
 		byte_buf_done(&d->durable);
-	(void)pthread_mutex_unlock(&d->mutex);
+	lock_drop(&d->lock);
 }
 
 static void forget_durable(struct remote_dir *d, bool unsure)
 {
-	(void)pthread_mutex_lock(&d->mutex);
+	lock_take(&d->lock);
 	byte_buf_clear(&d->durable);
 	d->unsure = d->unsure || unsure;
-	(void)pthread_mutex_unlock(&d->mutex);
+	lock_drop(&d->lock);
 }
 
 static bool is_unsure(struct remote_dir *d)
 {
 	bool unsure;
 
-	(void)pthread_mutex_lock(&d->mutex);
+	lock_take(&d->lock);
 	unsure = d->unsure;
-	(void)pthread_mutex_unlock(&d->mutex);
+	lock_drop(&d->lock);
 	return unsure;
 }
 
@@ -774,7 +774,7 @@ static void dir_free(struct remote *remote)
 {
 	struct remote_dir *d = dir_of(remote);
 
-	(void)pthread_mutex_destroy(&d->mutex);
+	lock_done(&d->lock);
 	byte_buf_done(&d->durable);
 	free(d->path);
 	d->magic = 0;
@@ -799,7 +799,7 @@ static struct remote_dir *dir_alloc(void)
 		return NULL;
 	d->magic = REMOTE_DIR_MAGIC;
 	d->remote.ops = &dir_ops;
-	(void)pthread_mutex_init(&d->mutex, NULL);
+	lock_init(&d->lock, LOCK_RANK_REMOTE);
 	return d;
 }
 

@@ -38,19 +38,20 @@ struct replicator;
 #define REPLICATOR_VERIFY_BYTES_DEFAULT MIB(64)
 
 struct replicator_options {
-	const char *name;          /* of the remote: ledger_name_valid; copied */
-	unsigned int threads;      /* at most so many transfers at once; 0: the default */
-	uint64_t verify_bytes;     /* read back at most so much in a pass; 0: the default */
-	uint32_t survey_s;         /* list the remote's records at most so often; 0: each pass */
-	uint32_t backoff_ms;       /* after a first refusal; 0: CONCURRENCY_BACKOFF_MS */
-	unsigned int patience;     /* refusals in a row that end a pass; 0: 10 */
+	const char *name;      /* of the remote: ledger_name_valid; copied */
+	unsigned int threads;  /* at most so many transfers at once; 0: the default */
+	uint64_t verify_bytes; /* read back at most so much in a pass; 0: the default */
+	uint32_t survey_s;     /* list the remote's records at most so often; 0: each pass */
+	uint32_t backoff_ms;   /* after a first refusal; 0: CONCURRENCY_BACKOFF_MS */
+	unsigned int patience; /* refusals in a row that end a pass; 0: 10 */
 	/*
 	 * Mends local packs that are damaged or missing (its heal), so that they
 	 * can be sent; borrowed. May be NULL.
 	 */
 	struct chunk_source *source;
 	int64_t (*now_ns)(void); /* the clock; NULL: clock_now_ns */
-	/* May be NULL; called by workers, one at a time: bytes sent, and to be sent in this pass. */
+	/* May be NULL; called by workers, one at a time: bytes sent, and to be sent in this pass.
+	 */
 	void (*progress)(void *context, uint64_t done_bytes, uint64_t all_bytes);
 	void *context;
 };
@@ -63,12 +64,12 @@ struct replicator_status {
 	uint64_t packs_verified;     /* within the last REPLICATOR_VERIFY_DAYS */
 	uint64_t packs_damaged;      /* damaged or missing here, and not mended: it lacks them */
 	uint64_t sent_bytes, sent_objects, removed_objects; /* since replicator_new */
-	uint64_t repaired;     /* objects found bad or missing there, since then */
-	uint64_t errors;       /* failed transfers since then */
+	uint64_t repaired;      /* objects found bad or missing there, since then */
+	uint64_t errors;        /* failed transfers since then */
 	unsigned int transfers; /* that may run at once now */
-	int last_error;        /* of the last pass: 0 or -errno */
-	int64_t last_pass_ns;  /* end of the last pass; 0: none yet */
-	int64_t last_good_ns;  /* end of the last one without an error */
+	int last_error;         /* of the last pass: 0 or -errno */
+	int64_t last_pass_ns;   /* end of the last pass; 0: none yet */
+	int64_t last_good_ns;   /* end of the last one without an error */
 	/* Alarms: said in the log when they come up, here until the process ends. */
 	bool wiped;       /* it lost its config, or has another: everything is sent anew */
 	bool rolled_back; /* a host's newest record is older than it was */

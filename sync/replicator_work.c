@@ -13,7 +13,7 @@
 struct work {
 	struct replicator *r;
 	replicator_job *job;
-	size_t n;
+	size_t first, n;
 	pthread_cond_t wake;
 	/* Guarded by the replicator's lock. */
 	size_t next;
@@ -77,8 +77,8 @@ static bool take(struct work *w, size_t *ret_i)
 static void give_back(struct work *w, size_t i, uint64_t bytes, int result)
 {
 	struct replicator *r = w->r;
-	const unsigned int patience = r->options.patience ? r->options.patience
-							  : REPLICATOR_PATIENCE;
+	const unsigned int patience =
+		r->options.patience ? r->options.patience : REPLICATOR_PATIENCE;
 
 	LOCK_SCOPE(&r->lock);
 	w->running--;
@@ -106,7 +106,7 @@ static void *run_worker(void *context)
 
 	while (take(w, &i)) {
 		uint64_t bytes = 0;
-		int result = w->job(w->r, i, &bytes);
+		int result = w->job(w->r, w->first + i, &bytes);
 
 		give_back(w, i, bytes, result);
 	}
@@ -131,10 +131,10 @@ static int run(struct work *w, unsigned int n_threads)
 	return w->result;
 }
 
-int replicator_jobs(struct replicator *r, size_t n, replicator_job *job)
+int replicator_jobs(struct replicator *r, size_t first, size_t n, replicator_job *job)
 {
 	CLEANUP(free_ptr) size_t *again = calloc(n + 1, sizeof(*again));
-	struct work w = { .r = r, .job = job, .n = n, .again = again };
+	struct work w = { .r = r, .job = job, .first = first, .n = n, .again = again };
 	pthread_condattr_t attributes;
 	int result;
 

@@ -132,7 +132,8 @@ static uint64_t table_size(struct keeper *k, const struct range_table_name *name
 	char path[RANGE_TABLE_PATH_BYTES];
 	struct io_stat st;
 
-	return io_stat(k->context.io, range_table_path(name, path), &st) == 0 ? st.size : UINT64_MAX;
+	return io_stat(k->context.io, range_table_path(name, path), &st) == 0 ? st.size
+									      : UINT64_MAX;
 }
 
 /* Take up the newest tables while they are not much larger than what there is. */
@@ -272,6 +273,9 @@ static int prepare(struct keeper *k)
 	if (r == 0)
 		r = learn_tables(k);
 	k->tables_left = k->local.n_tables;
+	/* Its packs are among those listed, and were listed later. */
+	if (k->local.n_records > 0)
+		k->last = k->local.records[k->local.n_records - 1].seq;
 	k->name.host = k->context.host;
 	k->name.last = k->last;
 	k->name.first = k->last;
@@ -287,9 +291,9 @@ static int prepare(struct keeper *k)
 	return r;
 }
 
-int table_keeper_run(struct store *s, uint64_t last)
+int table_keeper_run(struct store *s)
 {
-	CLEANUP(keeper_done) struct keeper k = { .store = s, .last = last };
+	CLEANUP(keeper_done) struct keeper k = { .store = s };
 	int r;
 
 	k.context.io = store_io(s);

@@ -18,10 +18,9 @@
 #include "store/store.h"
 
 /**
- * Write tables of all packs that have none. `last` is the highest sequence
- * whose packs are among them. Packs that tell nothing (damaged ones) are left
- * out and tried again. Returns how many tables were written; -EBUSY; -errno.
+ * Write tables of all packs that have none. Packs that tell nothing (damaged
+ * ones) are left out and tried again. Returns how many tables were written; -EBUSY; -errno.
  */
-int table_keeper_run(struct store *s, uint64_t last);
+int table_keeper_run(struct store *s);
 
 #endif

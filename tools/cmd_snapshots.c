@@ -10,10 +10,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { OPTION_NAMES = OPTIONS_FIRST_LONG, OPTION_TAG };
+enum { OPTION_NAMES = OPTIONS_FIRST_LONG, OPTION_SOURCES, OPTION_TAG };
 
 static const struct option longs[] = {
 	{ "names", no_argument, NULL, OPTION_NAMES },
+	{ "sources", no_argument, NULL, OPTION_SOURCES },
 	{ "tag", required_argument, NULL, OPTION_TAG },
 	{ 0 },
 };
@@ -23,6 +24,7 @@ struct listing {
 	const char *host;
 	const char *tag; /* NULL: all */
 	bool names;
+	bool sources; /* reads every record */
 	bool json;
 	struct json_list list;
 	uint64_t n;
@@ -62,12 +64,30 @@ static int add_json(struct listing *l, const struct snapshot_info *info)
 {
 	CLEANUP(record_done) struct record record = { 0 };
 	json_t *o = describe_snapshot_json(info, l->host);
-	int r = timeline_read(l->timeline, info->seq, &record);
 
 	/* A record that cannot be read, or was forgotten meanwhile, is listed without that. */
-	if (r == 0 && o)
+	if (l->sources && o && timeline_read(l->timeline, info->seq, &record) == 0)
 		(void)describe_sources_json(o, &record);
 	return json_list_add(&l->list, o);
+}
+
+static void print_sources(struct listing *l, const struct snapshot_info *info)
+{
+	CLEANUP(record_done) struct record record = { 0 };
+	char size[OUTPUT_SIZE_BYTES];
+
+	if (timeline_read(l->timeline, info->seq, &record) < 0)
+		return;
+	for (size_t i = 0; i < record.n_sources; i++) {
+		const struct record_source *s = &record.sources[i];
+
+		(void)printf("  %-21s  %-25s %9" PRIu64 " %9s  ", "",
+			     s->state == SOURCE_ABSENT ? "absent"
+						       : consistency_name(s->consistency),
+			     s->files, output_size(s->bytes, size));
+		output_name(stdout, s->path, strlen(s->path));
+		(void)putchar('\n');
+	}
 }
 
 static int visit(void *context, const struct snapshot_info *info)
@@ -88,6 +108,8 @@ static int visit(void *context, const struct snapshot_info *info)
 		(void)printf("%-23s  %-25s %9s %9s %9s  %s\n", "name", "local time", "files",
 			     "size", "new", "tags");
 	print_line(info);
+	if (l->sources)
+		print_sources(l, info);
 	return 0;
 }
 
@@ -128,12 +150,16 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 			return o.exit_code;
 		if (c == OPTION_NAMES)
 			l.names = true;
+		else if (c == OPTION_SOURCES)
+			l.sources = true;
 		else
 			l.tag = optarg;
 	}
 	if (optind < argc)
 		return options_wrong(&o, "unexpected word '%s'", argv[optind]);
 	l.json = o.globals.json;
+	if (l.sources && l.names)
+		return options_wrong(&o, "--names and --sources exclude each other");
 	r = session_open(&s, &o.globals, SESSION_TIMELINE, 0);
 	return r == EXIT_CODE_DONE ? print_all(&s, &l) : r;
 }
@@ -142,7 +168,7 @@ const struct cmd cmd_snapshots = {
 	.name = "snapshots",
 	.aliases = "log",
 	.summary = "list the snapshots",
-	.help = "usage: yore snapshots [--tag TAG] [--names] [--json] [--host NAME]\n"
+	.help = "usage: yore snapshots [--tag TAG] [--names | --sources] [--json] [--host NAME]\n"
 		"\n"
 		"Lists the snapshots, the newest last: name, local time, number and size of the\n"
 		"files in it, what it added to the repository, tags.\n"
@@ -150,6 +176,8 @@ const struct cmd cmd_snapshots = {
 		"options:\n"
 		"      --tag TAG  only those with this tag\n"
 		"      --names    only the names\n"
+		"      --sources  with the sources of each, and how far their files belong\n"
+		"                 together; reads one file a snapshot\n"
 		"\n"
 		"examples:\n"
 		"  yore snapshots\n"

@@ -59,6 +59,8 @@ json_t *describe_snapshot_json(const struct snapshot_info *info, const char *hos
 	(void)json_object_set_new(o, "sources", number(info->n_sources));
 	(void)json_object_set_new(o, "absent", number(info->n_absent));
 	(void)json_object_set_new(o, "errors", number(info->errors));
+	(void)json_object_set_new(o, "consistency",
+				  json_string(consistency_name(info->consistency)));
 	return o;
 }
 
@@ -86,8 +88,6 @@ int describe_sources_json(json_t *snapshot, const struct record *record)
 		(void)json_array_append_new(list, source_json(&record->sources[i]));
 	if (!list)
 		return -ENOMEM;
-	(void)json_object_set_new(snapshot, "consistency",
-				  json_string(consistency_name(record_consistency(record))));
 	return json_object_set_new(snapshot, "per_source", list) < 0 ? -ENOMEM : 0;
 }
 

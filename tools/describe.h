@@ -15,7 +15,7 @@
 
 /** id, seq, name, time, host, tags, files, bytes, new_bytes, ...; NULL on no memory. */
 json_t *describe_snapshot_json(const struct snapshot_info *info, const char *host);
-/** Add what only the record knows: consistency, per_source. 0 or -ENOMEM. */
+/** Add what only the record knows: per_source. 0 or -ENOMEM. */
 int describe_sources_json(json_t *snapshot, const struct record *record);
 /** path, type, mode, uid, gid, size, mtime, ...; NULL on no memory. */
 json_t *describe_entry_json(const char *path, size_t path_n, const struct tree_entry *entry);

@@ -20,7 +20,7 @@
 #define TICK_MS 10000
 #define GONE_TICK_MS 1000
 #define MOVED_TICK_MS 2000 /* at most so often */
-#define EVENTS_MS 200 /* for events on their way */
+#define EVENTS_MS 200      /* for events on their way */
 #define RETRY_FIRST_S 5
 #define RETRY_MOST_S 300
 #define GONE_MOST_S                                                                   \

@@ -154,6 +154,24 @@ static void share_config(struct protector *p)
 	lock_drop(&p->lock);
 }
 
+/* Take out of force, but for the configuration itself. */
+static void retire(struct protector *p)
+{
+	struct target *targets;
+	struct watch *watch;
+	size_t n;
+
+	lock_take(&p->config_lock);
+	targets = STEAL(p->targets);
+	watch = STEAL(p->watch);
+	n = p->n_targets;
+	p->n_targets = 0;
+	lock_drop(&p->config_lock);
+	/* Before there is another: two would need twice the watches. */
+	watch_free(watch);
+	targets_free(targets, n);
+}
+
 int protector_adopt(struct protector *p)
 {
 	struct target *targets;
@@ -177,26 +195,11 @@ int protector_adopt(struct protector *p)
 	p->targets = targets;
 	p->n_targets = n;
 	p->watch = watch;
+	r = protector_state_targets(p); /* one list, as it is seen */
 	lock_drop(&p->config_lock);
-	return protector_state_targets(p);
-}
-
-/* Take out of force, but for the configuration itself. */
-static void retire(struct protector *p)
-{
-	struct target *targets;
-	struct watch *watch;
-	size_t n;
-
-	lock_take(&p->config_lock);
-	targets = STEAL(p->targets);
-	watch = STEAL(p->watch);
-	n = p->n_targets;
-	p->n_targets = 0;
-	lock_drop(&p->config_lock);
-	/* Before there is another: two would need twice the watches. */
-	watch_free(watch);
-	targets_free(targets, n);
+	if (r < 0)
+		retire(p);
+	return r;
 }
 
 /* ---- another configuration ---- */

@@ -121,10 +121,10 @@ int protector_round(struct protector *p);
 bool target_rests(const struct target *t);
 
 /* ---- protector_upkeep.c ---- */
-void *protector_upkeep_thread(void *protector);
+void *protector_upkeep_thread(void *argument);
 
 /* ---- protector_state.c ---- */
-void *protector_report_thread(void *protector);
+void *protector_report_thread(void *argument);
 /* Refill the list of sources after the configuration changed. 0 or -ENOMEM. */
 int protector_state_targets(struct protector *p);
 /* Remember a problem with a file. */

@@ -5,6 +5,7 @@
 #include "tools/failure.h"
 #include "tools/notify.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -67,6 +68,7 @@ static void add_problem(struct protection *state, struct protection_error *e)
 {
 	size_t i = 0;
 
+	assert(e->path);
 	while (i < state->n_errors && (strcmp(state->errors[i].path, e->path) != 0 ||
 				       strcmp(state->errors[i].what, e->what) != 0))
 		i++;

@@ -443,12 +443,14 @@ static int serve_once(struct service *s, const struct cmd_globals *globals, stru
 	CLEANUP(session_close) struct session session = { 0 };
 	int r;
 
-	s->session = &session;
 	r = session_open(&session, globals, SESSION_TIMELINE, 0);
 	if (r != EXIT_CODE_DONE)
 		return r;
 	catch_signals(SA_RESTART);
-	return run_in(s, globals, config);
+	s->session = &session;
+	r = run_in(s, globals, config);
+	s->session = NULL;
+	return r;
 }
 
 int service_run(const struct cmd_globals *globals, const struct mount_request *request,

@@ -33,6 +33,7 @@ enum lock_rank {
 	LOCK_RANK_INDEX = 70,      /* store: pool of LMDB read transactions */
 	LOCK_RANK_QUEUE = 80,      /* base: inside a queue */
 	LOCK_RANK_TRANSFER = 85,   /* sync: requests on their way */
+	LOCK_RANK_REMOTE = 86,     /* sync: which folder a folder remote is */
 	LOCK_RANK_LEAF = 90,       /* counters, log */
 };
 

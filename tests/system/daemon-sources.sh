@@ -27,6 +27,9 @@ sources() {
 		later "$later" swapped "$swapped"
 	printf '[source hooked]\npath = %s\nbefore = echo x >>%s; exit 3\n' "$work/hooked" \
 		"$work/hook-ran"
+	printf '[source held]\npath = %s\nbefore = echo before $YORE_SOURCE >>%s\n' \
+		"$work/held" "$work/held-log"
+	printf 'after = echo after >>%s\n' "$work/held-log"
 	printf '[source dump]\npath = /dump\ncommand = cat %s\nevery = 1s\n' "$work/dump"
 	printf '[source broken]\npath = /broken\ncommand = echo no such database >&2; exit 5\n'
 	printf 'every = 1h\n'
@@ -37,7 +40,8 @@ told() { # REGEX: in what the daemon publishes
 }
 
 fresh_repo
-mkdir "$work/hooked"
+mkdir "$work/hooked" "$work/held"
+echo held >"$work/held/file"
 echo one >"$source/file"
 echo dumped >"$work/dump"
 sources >"$YORE_CONFIG"
@@ -46,6 +50,8 @@ within 15 "a source beside one that is missing" is one "$mnt/latest$source/file"
 within 15 "a bind mount" is real "$mnt/latest$bound/file"
 within 15 "its own disk" is disk "$mnt/latest$disk/in/file"
 within 15 "a program's output" is dumped "$mnt/latest/dump"
+within 15 "a source with hooks" is held "$mnt/latest$work/held/file"
+equal "its hooks" "before $work/held after" "$(head -n 2 "$work/held-log" | tr '\n' ' ' | sed 's/ $//')"
 within 15 "what is missing is told" told "\"path\": *\"$later\"[^}]*\"absent\": *true"
 within 15 "what fails is told" told 'broken.*its program'
 [ ! -e "$mnt/latest/broken" ] || fail "half of a program's output was captured"

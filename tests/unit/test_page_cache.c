@@ -42,6 +42,27 @@ static void test_a_file_just_written_is_there_and_leaves_when_dropped(void **sta
 	(void)close(fd);
 }
 
+static void test_reading_tells_whether_the_disk_was_asked(void **state)
+{
+	static char data[SIZE + 1];
+	bool lacked = true;
+	int fd = make_file();
+
+	(void)state;
+	assert_int_equal(page_cache_read(fd, data, sizeof(data), &lacked), SIZE);
+	assert_false(lacked);
+	page_cache_drop(fd, 0, 0);
+	if (!page_cache_lacks(fd, SIZE))
+		skip();
+	assert_int_equal(page_cache_read(fd, data, sizeof(data), &lacked), SIZE);
+	assert_true(lacked);
+	assert_int_equal(page_cache_read(fd, data, sizeof(data), &lacked), SIZE);
+	assert_false(lacked);
+	(void)close(fd);
+	assert_int_equal(page_cache_read(-1, data, 1, &lacked), -1);
+	assert_false(lacked);
+}
+
 static void test_what_has_no_pages_lacks_none(void **state)
 {
 	int fds[2];
@@ -58,6 +79,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_file_just_written_is_there_and_leaves_when_dropped),
+		cmocka_unit_test(test_reading_tells_whether_the_disk_was_asked),
 		cmocka_unit_test(test_what_has_no_pages_lacks_none),
 	};
 

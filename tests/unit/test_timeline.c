@@ -235,6 +235,35 @@ static void test_a_gap_without_a_forget_record_is_an_alarm(void **state)
 	timeline_close(t);
 }
 
+static void test_a_digest_of_an_older_program_is_made_again(void **state)
+{
+	struct fixture *f = *state;
+	struct chunk_index *x = store_index(f->store);
+	uint8_t digest[INDEX_RECORD_BYTES_MAX];
+	struct timeline *t = open_own(f);
+	struct snapshot_info info, again;
+	int64_t n;
+
+	fixture_append(t, T0, NULL, NULL, &info);
+	timeline_close(t);
+	n = chunk_index_get_record(x, store_host(f->store), info.seq, digest, sizeof(digest));
+	assert_in_range(n, 1, sizeof(digest));
+	digest[0]--;
+	assert_int_equal(
+		chunk_index_put_record(x, store_host(f->store), info.seq, digest, (size_t)n), 0);
+	t = open_own(f);
+	assert_int_equal(timeline_latest(t, &again), 0);
+	assert_string_equal(again.name, info.name);
+	assert_int_equal(again.consistency, info.consistency);
+	timeline_close(t);
+	digest[0]++;
+	assert_int_equal(chunk_index_get_record(x, store_host(f->store), info.seq, digest + 1,
+						sizeof(digest) - 1),
+			 n);
+	assert_int_equal(digest[1], digest[0]);
+	assert_int_equal(fixture_alarms, 0);
+}
+
 static void test_a_forgotten_gap_is_no_alarm(void **state)
 {
 	struct fixture *f = *state;
@@ -564,6 +593,7 @@ int main(void)
 		EACH(test_own_records_cost_no_listing_and_others_are_seen_all_the_same),
 		EACH(test_a_gap_without_a_forget_record_is_an_alarm),
 		EACH(test_a_forgotten_gap_is_no_alarm),
+		EACH(test_a_digest_of_an_older_program_is_made_again),
 		EACH(test_a_damaged_record_is_named_once_and_costs_only_itself),
 		EACH(test_a_held_record_cannot_be_locked_exclusively),
 		EACH(test_forgetting_takes_records_away_for_good_and_raises_no_alarm),
