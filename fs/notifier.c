@@ -481,9 +481,9 @@ int notifier_join(struct notifier *n)
 		return 0;
 	atomic_store(&n->loop_ended, true);
 	notifier_stop(n);
-	(void)clock_gettime(CLOCK_REALTIME, &until);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += JOIN_SECONDS;
-	r = pthread_timedjoin_np(n->thread, NULL, &until);
+	r = pthread_clockjoin_np(n->thread, NULL, CLOCK_MONOTONIC, &until);
 	if (r == 0)
 		n->started = false;
 	return -r;

@@ -101,7 +101,14 @@ struct remote {
 	const struct remote_ops *ops;
 	char *url; /* without secrets: fit for messages */
 	bool append_only;
+	_Atomic uint32_t retry_after_ms; /* set with each -EAGAIN */
 };
+
+/** How long the remote last asked to be left alone, with -EAGAIN; 0: it did not say. */
+static inline uint32_t remote_retry_after_ms(const struct remote *r)
+{
+	return r->retry_after_ms;
+}
 
 /**
  * Make a remote of a URL: a path or file:///path; sftp://user@host[:port]/path

@@ -210,8 +210,14 @@ struct part {
 	int64_t modified_s; /* set by reading */
 };
 
-/* Returns the count, which is 0 at the end; -ENOENT as the server says it; -EREMOTEIO also beyond
- * the end. */
+/*
+ * libcurl takes a connection for dead that was used before and from which no
+ * byte comes, so that reading nothing (at the end, of an empty file) looks so.
+ */
+#define NOTHING_READ (-ETIMEDOUT)
+
+/* Returns the count; -ENOENT as the server says it; NOTHING_READ or 0 at the end, -EREMOTEIO
+ * beyond it. */
 static int64_t read_part(const struct remote_sftp *s, const char *name, struct part *part,
 			 const volatile bool *cancel)
 {
@@ -232,28 +238,56 @@ static int64_t read_part(const struct remote_sftp *s, const char *name, struct p
 	return r < 0 ? r : got;
 }
 
+/* Size of an object, by its folder's listing; -ENOENT as the server says it. */
+static int stat_object(const struct remote_sftp *s, const char *name, struct remote_stat *ret_stat)
+{
+	char folder[REMOTE_NAME_BYTES_MAX + 1] = "";
+	const char *slash = strrchr(name, '/');
+	struct search search = { .name = slash ? slash + 1 : name };
+	struct transfer_answer answer = { 0 };
+	int r;
+
+	if (slash)
+		memcpy(folder, name, (size_t)(slash - name));
+	r = list_folder(s, folder, &answer);
+	if (r == 0)
+		(void)sftp_listing_parse(answer.data, answer.data_n, compare_name, &search);
+	transfer_answer_done(&answer);
+	if (r < 0)
+		return r;
+	if (!search.is_found || search.found.is_folder)
+		return -ENOENT;
+	if (!search.found.known)
+		return -EPROTO;
+	*ret_stat = (struct remote_stat){ .size = search.found.size };
+	return 0;
+}
+
 /* ---- put ---- */
 
 static int sftp_look(struct remote *remote, const char *name, uint64_t size)
 {
 	const struct remote_sftp *s = sftp_of(remote);
 	uint8_t bytes[2];
-	struct part last = { .offset = size ? size - 1 : 0, .n = sizeof(bytes), .to = bytes };
-	struct part first = { .n = 1, .to = bytes };
-	int64_t got;
+	struct part last = { .offset = size - 1, .n = sizeof(bytes), .to = bytes };
+	struct remote_stat stat;
+	int64_t got = NOTHING_READ;
+	int r;
 
-	got = read_part(s, name, &last, NULL);
-	if (got == -EREMOTEIO && size > 1) {
-		/* Beyond the end? Then its beginning can be read. */
-		got = read_part(s, name, &first, NULL);
-		if (got >= 0)
-			return -EBADMSG;
-	}
+	if (size > 0)
+		got = read_part(s, name, &last, NULL);
+	if (got >= 0)
+		return got == 1 ? 1 : -EBADMSG;
 	if (got == -ENOENT)
 		return 0;
-	if (got < 0)
+	if (got != NOTHING_READ && got != -EREMOTEIO)
 		return (int)got;
-	return got == (size ? 1 : 0) ? 1 : -EBADMSG;
+	r = stat_object(s, name, &stat);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	return stat.size == size ? 1 : -EBADMSG;
 }
 
 static int make_folders(const struct remote_sftp *s, const char *name)
@@ -275,6 +309,24 @@ static int send(const struct remote_sftp *s, const char *name, const struct remo
 	return r;
 }
 
+/* What may still be written there; UINT64_MAX: unknown. */
+static uint64_t free_bytes_of(const struct remote_sftp *s)
+{
+	CLEANUP(commands_done) struct commands c = { 0 };
+	struct transfer_request request = {
+		.method = "HEAD",
+		.sftp_before = (const char *const *)c.lines,
+	};
+	struct transfer_answer answer = { .sftp_free_bytes = UINT64_MAX };
+	uint64_t bytes = UINT64_MAX;
+
+	add_command(&c, command(s, "*statvfs", "", NULL));
+	if (!c.failed && run(s, "", &request, &answer) == 0)
+		bytes = answer.sftp_free_bytes;
+	transfer_answer_done(&answer);
+	return bytes;
+}
+
 static int sftp_upload(struct remote *remote, const char *tmp, const struct remote_body *body,
 		       const volatile bool *cancel)
 {
@@ -287,6 +339,9 @@ static int sftp_upload(struct remote *remote, const char *tmp, const struct remo
 		if (r == 0)
 			r = send(s, tmp, body, cancel);
 	}
+	/* A write that fails has no reason in this protocol; libcurl takes it for a broken line. */
+	if ((r == -ETIMEDOUT || r == -EREMOTEIO) && free_bytes_of(s) < body->size)
+		return -ENOSPC;
 	return r;
 }
 
@@ -336,31 +391,6 @@ static int sftp_put(struct remote *remote, const char *name, const struct remote
 
 /* ---- get, head, list, remove ---- */
 
-/* Size of an object, by its folder's listing; -ENOENT as the server says it. */
-static int stat_object(const struct remote_sftp *s, const char *name, struct remote_stat *ret_stat)
-{
-	char folder[REMOTE_NAME_BYTES_MAX + 1] = "";
-	const char *slash = strrchr(name, '/');
-	struct search search = { .name = slash ? slash + 1 : name };
-	struct transfer_answer answer = { 0 };
-	int r;
-
-	if (slash)
-		memcpy(folder, name, (size_t)(slash - name));
-	r = list_folder(s, folder, &answer);
-	if (r == 0)
-		(void)sftp_listing_parse(answer.data, answer.data_n, compare_name, &search);
-	transfer_answer_done(&answer);
-	if (r < 0)
-		return r;
-	if (!search.is_found || search.found.is_folder)
-		return -ENOENT;
-	if (!search.found.known)
-		return -EPROTO;
-	*ret_stat = (struct remote_stat){ .size = search.found.size };
-	return 0;
-}
-
 static int sftp_head(struct remote *remote, const char *name, struct remote_stat *ret_stat)
 {
 	const struct remote_sftp *s = sftp_of(remote);
@@ -380,7 +410,7 @@ static int64_t sftp_get(struct remote *remote, const char *name, uint64_t offset
 	got = read_part(s, name, &part, cancel);
 	if (got == -ENOENT)
 		return confirm_absent(s);
-	if (got == -EREMOTEIO && offset > 0 && stat_object(s, name, &stat) == 0 &&
+	if ((got == NOTHING_READ || got == -EREMOTEIO) && stat_object(s, name, &stat) == 0 &&
 	    offset >= stat.size)
 		return 0;
 	return got;
@@ -453,7 +483,8 @@ static void remove_quietly(void *context, const char *name)
 	sftp_discard(context, name);
 }
 
-/* Listings name times in every form: ask for those of the few files that lie there. */
+/* Listings name times in every form: ask for those of the few files that lie there. Empty ones
+ * cannot be asked, and may stay. */
 static int read_tmp(void *context, const char *folder, struct remote_entries *to)
 {
 	CLEANUP(remote_entries_done_ptr) struct remote_entries found = { 0 };
@@ -530,7 +561,7 @@ static int try_out(struct remote_sftp *s, const char *from, const char *to,
 static int sftp_probe(struct remote *remote, struct remote_abilities *ret_abilities)
 {
 	struct remote_sftp *s = sftp_of(remote);
-	struct remote_abilities abilities = { .atomic_put = true, .free_bytes = UINT64_MAX };
+	struct remote_abilities abilities = { .atomic_put = true };
 	int64_t now_ns = 0;
 	char from[40], to[40];
 	int r;
@@ -546,9 +577,11 @@ static int sftp_probe(struct remote *remote, struct remote_abilities *ret_abilit
 		remove_quietly(s, to);
 	if (r == 0 && abilities.deletes)
 		r = remote_walk_sweep(read_tmp, remove_quietly, s, now_ns);
-	if (r == 0)
-		*ret_abilities = abilities;
-	return r;
+	if (r < 0)
+		return r;
+	abilities.free_bytes = free_bytes_of(s);
+	*ret_abilities = abilities;
+	return 0;
 }
 
 /* ---- life ---- */

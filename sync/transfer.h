@@ -82,12 +82,13 @@ struct transfer_answer {
 	uint8_t *data; /* collected, with a zero byte behind it; with `to`: what an error said, cut
 			  at collect_max; NULL: nothing */
 	size_t data_n;
-	uint64_t content_length; /* as declared; UINT64_MAX: not */
-	uint64_t range_offset;   /* of a Content-Range header; UINT64_MAX: none */
-	uint64_t range_total;    /* the whole's size there; UINT64_MAX: unknown */
-	uint32_t retry_after_s;  /* of a Retry-After header; 0: none */
-	int64_t date_s;          /* of a Date header; 0: none */
-	int64_t modified_s;      /* of Last-Modified, or SFTP's; 0: none */
+	uint64_t content_length;  /* as declared; UINT64_MAX: not */
+	uint64_t range_offset;    /* of a Content-Range header; UINT64_MAX: none */
+	uint64_t range_total;     /* the whole's size there; UINT64_MAX: unknown */
+	uint32_t retry_after_s;   /* of a Retry-After header; 0: none */
+	int64_t date_s;           /* of a Date header; 0: none */
+	int64_t modified_s;       /* of Last-Modified, or SFTP's; 0: none */
+	uint64_t sftp_free_bytes; /* after the command "statvfs FOLDER"; UINT64_MAX: not known */
 	char etag[128];
 	uint64_t sent_bytes; /* of body */
 };

@@ -192,6 +192,26 @@ static void read_content_range(struct transfer_answer *a, const char *value)
 	}
 }
 
+/* What libcurl makes of the answer to the SFTP command "statvfs": lines, all in one "header". */
+static void read_free_space(struct transfer_answer *a, const char *lines, size_t n)
+{
+	char text[1024];
+	const char *unit, *count;
+	uint64_t unit_bytes, units;
+
+	if (n >= sizeof(text))
+		return;
+	memcpy(text, lines, n);
+	text[n] = '\0';
+	unit = strstr(text, "f_frsize: ");
+	count = strstr(text, "f_bavail: ");
+	if (!unit || sscanf(unit, "f_frsize: %" SCNu64, &unit_bytes) != 1 || !count ||
+	    sscanf(count, "f_bavail: %" SCNu64, &units) != 1)
+		return;
+	if (__builtin_mul_overflow(units, unit_bytes, &a->sftp_free_bytes))
+		a->sftp_free_bytes = UINT64_MAX;
+}
+
 static void forget_headers(struct transfer_answer *a)
 {
 	a->range_offset = UINT64_MAX;
@@ -215,6 +235,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 	}
 	if (n > 5 && memcmp(line, "HTTP/", 5) == 0) {
 		forget_headers(a); /* another answer: there may be "100 Continue" before */
+	} else if (n > 8 && memcmp(line, "statvfs:", 8) == 0) {
+		read_free_space(a, line, n);
 	} else if (header_value(line, n, "Date", value, sizeof(value))) {
 		const time_t date = curl_getdate(value, NULL);
 
@@ -426,6 +448,7 @@ int transfer_job_shape(struct transfer_job *job, const char *const *commands,
 	assert(!request->body || request->body->data || request->body->size == 0 ||
 	       request->body->io);
 	job->answer.content_length = UINT64_MAX;
+	job->answer.sftp_free_bytes = UINT64_MAX;
 	forget_headers(&job->answer);
 	shape_common(job, options);
 	r = shape_server(job);
@@ -449,9 +472,13 @@ static int command_error(const char *text)
 		const char *text;
 		int error;
 	} known[] = {
-		{ "File not found", -ENOENT },      { "No such directory", -ENOENT },
-		{ "Permission denied", -EACCES },   { "Write protected filesystem", -EACCES },
-		{ "File already exists", -EEXIST }, { "Disk full", -ENOSPC },
+		{ "File not found", -ENOENT },
+		{ "No such directory", -ENOENT },
+		{ "No such file", -ENOENT },
+		{ "Permission denied", -EACCES },
+		{ "Write protected filesystem", -EACCES },
+		{ "File already exists", -EEXIST },
+		{ "Disk full", -ENOSPC },
 		{ "out of quota", -ENOSPC },
 	};
 

@@ -5,7 +5,6 @@
 #include "tools/failure.h"
 #include "tools/notify.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -63,14 +62,17 @@ int protector_state_targets(struct protector *p)
 	return r;
 }
 
+static bool is_same_problem(const struct protection_error *a, const struct protection_error *b)
+{
+	return a->path && b->path && strcmp(a->path, b->path) == 0 && strcmp(a->what, b->what) == 0;
+}
+
 /* With the lock held. What is said again and again is one problem. */
 static void add_problem(struct protection *state, struct protection_error *e)
 {
 	size_t i = 0;
 
-	assert(e->path);
-	while (i < state->n_errors && (strcmp(state->errors[i].path, e->path) != 0 ||
-				       strcmp(state->errors[i].what, e->what) != 0))
+	while (i < state->n_errors && !is_same_problem(&state->errors[i], e))
 		i++;
 	if (i == state->n_errors && i == PROTECTION_ERRORS_MAX)
 		i = 0;

@@ -440,23 +440,21 @@ static bool wait_for_repository(struct service *s, const char *path, int *rest_s
 /* Open it, serve, close it. The configuration is taken over. */
 static int serve_once(struct service *s, const struct cmd_globals *globals, struct config *config)
 {
-	CLEANUP(session_close) struct session session = { 0 };
-	int r;
+	int r = session_open(s->session, globals, SESSION_TIMELINE, 0);
 
-	r = session_open(&session, globals, SESSION_TIMELINE, 0);
-	if (r != EXIT_CODE_DONE)
-		return r;
-	catch_signals(SA_RESTART);
-	s->session = &session;
-	r = run_in(s, globals, config);
-	s->session = NULL;
+	if (r == EXIT_CODE_DONE) {
+		catch_signals(SA_RESTART);
+		r = run_in(s, globals, config);
+	}
+	session_close(s->session);
 	return r;
 }
 
 int service_run(const struct cmd_globals *globals, const struct mount_request *request,
 		struct config *config, int ready_fd)
 {
-	struct service s = { .request = request, .ready_fd = ready_fd };
+	struct session session = { 0 };
+	struct service s = { .session = &session, .request = request, .ready_fd = ready_fd };
 	CLEANUP(free_ptr) char *path = NULL;
 	int rest_s = BACK_FIRST_S;
 	int r;
