@@ -260,14 +260,13 @@ static const struct known_error *find_error(const char *code)
 /* Once, until something works again: requests come by the thousand. */
 static void tell(struct s3_client *c, const struct known_error *known, const struct s3_error *error)
 {
+	const bool message = error->message[0] != '\0';
+	const bool region = error->region[0] != '\0';
+
 	if (atomic_exchange(&c->said, known) == known)
 		return;
-	if (error->region[0])
-		log_error("%s: %s (the server says: %s, \"%s\", region %s)", c->remote->url,
-			  known->text, error->code, error->message, error->region);
-	else
-		log_error("%s: %s (the server says: %s, \"%s\")", c->remote->url, known->text,
-			  error->code, error->message);
+	log_error("%s: %s (the server says: %s%s%s%s%s)", c->remote->url, known->text, error->code,
+		  message ? ", " : "", error->message, region ? ", region " : "", error->region);
 }
 
 static int meaning(struct s3_client *c, const struct transfer_answer *a,

@@ -562,7 +562,8 @@ int transfer_job_result(struct transfer_job *job)
 			job->error_text[0] ? job->error_text : curl_easy_strerror(job->code);
 
 		if (r == -EKEYREJECTED)
-			log_error("%s: this may be another server than it should: %s",
+			log_error("%s: the server's certificate or key is not accepted, it may be "
+				  "another server: %s",
 				  job->request->url, text);
 		else if (r != -ECANCELED)
 			log_info("%s %s: %s", job->request->method, job->request->url, text);

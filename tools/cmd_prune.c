@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/collect.h"
-#include "store/reserve.h"
 #include "tools/cmd_table.h"
+#include "tools/config.h"
 #include "tools/failure.h"
 #include "tools/options.h"
 #include "tools/output.h"
@@ -203,12 +203,12 @@ static int read_option(struct pruning *p, const struct options *o, int letter)
 
 static int run(const struct cmd_globals *globals, int argc, char **argv)
 {
+	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(session_close) struct session s = { 0 };
 	struct pruning p = { .session = &s,
 			     .options = { .young_too = true,
 					  .rewrite_bytes = UINT64_MAX,
 					  .patience_ms = PATIENCE_MS,
-					  .reserve_bytes = RESERVE_BYTES,
 					  .cancel = &cmd_cancelled,
 					  .progress = on_progress,
 					  .problem = on_problem } };
@@ -228,6 +228,10 @@ static int run(const struct cmd_globals *globals, int argc, char **argv)
 	if (optind < argc)
 		return options_wrong(&o, "unexpected word '%s'", argv[optind]);
 	p.quiet = o.globals.verbosity < 0;
+	r = config_load(&o.globals, &config);
+	if (r != EXIT_CODE_DONE)
+		return r;
+	p.options.reserve_bytes = config.reserve_bytes;
 	r = session_open(&s, &o.globals, SESSION_TIMELINE, SESSION_WRITES | SESSION_OWN_HOST);
 	return r == EXIT_CODE_DONE ? prune(&p, o.globals.json) : r;
 }

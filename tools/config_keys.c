@@ -31,7 +31,7 @@ const struct config_key config_keys[] = {
 
 	{ "retention", "keep", RETENTION_DEFAULT, AT(keep), .kind = CONFIG_KIND_POLICY },
 	{ "retention", "collect-every", "1d", AT(collect_every_ms), .kind = CONFIG_KIND_DURATION },
-	{ "retention", "reserve", "64M", AT(reserve_bytes), .kind = CONFIG_KIND_SIZE },
+	{ "retention", "reserve", "8M", AT(reserve_bytes), .kind = CONFIG_KIND_SIZE },
 
 	{ "limits", "nice", "10", AT(nice), .kind = CONFIG_KIND_NUMBER, .most = 19 },
 	{ "limits", "io", "idle", "idle best-effort", AT(io), .kind = CONFIG_KIND_WORD },

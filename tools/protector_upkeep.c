@@ -3,6 +3,7 @@
 
 #include "snapshots/collect.h"
 #include "store/base/log.h"
+#include "store/reserve.h"
 #include "store/scrub.h"
 #include "tools/failure.h"
 
@@ -22,16 +23,20 @@
 #define REWRITE_BYTES MIB(1024) /* a collection copies at most so much; the next one goes on */
 #define COLLECT_CACHE MIB(16)
 #define FULL_PERCENT 3 /* of the repository's disk: collect before it is full */
-/* When the last collection and verification ended: "<ns> <ns>\n". */
+/*
+ * "<since> <collected> <verified> <errors>\n": when a daemon first protected here, when the last
+ * collection and verification ended (0: none has), and what the verification found.
+ */
 #define UPKEEP_FILE "local/upkeep"
 #define UPKEEP_BYTES_MAX 128
 
 struct upkeep {
 	struct protector *p;
 	int64_t thin_due_ns, collect_due_ns, verify_due_ns; /* monotonic: not before */
-	int64_t collected_ns, verified_ns;                  /* wall clock */
-	int64_t began_ns;                                   /* of what runs, monotonic */
-	uint64_t rate; /* of verifying, bytes a second; 0: any */
+	int64_t since_ns, collected_ns, verified_ns;        /* wall clock */
+	uint64_t verify_errors;
+	int64_t began_ns; /* of what runs, monotonic */
+	uint64_t rate;    /* of verifying, bytes a second; 0: any */
 	unsigned int errors;
 };
 
@@ -40,8 +45,8 @@ struct upkeep {
 static void remember(const struct upkeep *u)
 {
 	char text[UPKEEP_BYTES_MAX];
-	int n = snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 "\n", u->collected_ns,
-			 u->verified_ns);
+	int n = snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 " %" PRId64 " %" PRIu64 "\n",
+			 u->since_ns, u->collected_ns, u->verified_ns, u->verify_errors);
 
 	/* Lost, it costs a collection and a verification too many. */
 	(void)io_write_file(store_io(u->p->options.session->store), UPKEEP_FILE, text, (size_t)n,
@@ -57,16 +62,20 @@ static void recall(struct upkeep *u)
 
 	if (io_read_file(io, UPKEEP_FILE, UPKEEP_BYTES_MAX, &data, &n) == 0)
 		memcpy(text, data, n);
-	if (sscanf(text, "%" SCNd64 " %" SCNd64, &u->collected_ns, &u->verified_ns) == 2)
+	if (sscanf(text, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNu64, &u->since_ns,
+		   &u->collected_ns, &u->verified_ns, &u->verify_errors) == 4)
 		return;
 	/* A new repository has nothing to collect or to verify yet. */
-	u->collected_ns = u->verified_ns = clock_now_ns();
+	u->since_ns = clock_now_ns();
+	u->collected_ns = u->verified_ns = 0;
+	u->verify_errors = 0;
 	remember(u);
 }
 
-static bool is_due(int64_t last_ns, int64_t every_ns)
+/* Is something to be done again that was last done then (0: never)? */
+static bool is_due(const struct upkeep *u, int64_t last_ns, int64_t every_ns)
 {
-	int64_t age = clock_now_ns() - last_ns;
+	int64_t age = clock_now_ns() - (last_ns != 0 ? last_ns : u->since_ns);
 
 	return age < 0 || age >= every_ns;
 }
@@ -174,9 +183,9 @@ static bool collection_is_due(struct upkeep *u)
 	lock_drop(&u->p->lock);
 	if (every_ms == 0)
 		return false;
-	if (disk_is_nearly_full(u->p) && is_due(u->collected_ns, RETRY_S * NS_PER_S))
+	if (disk_is_nearly_full(u->p) && is_due(u, u->collected_ns, RETRY_S * NS_PER_S))
 		return true;
-	return is_due(u->collected_ns, (int64_t)every_ms * NS_PER_MS);
+	return is_due(u, u->collected_ns, (int64_t)every_ms * NS_PER_MS);
 }
 
 static void collect(struct upkeep *u)
@@ -268,7 +277,7 @@ static void verify(struct upkeep *u)
 	u->rate = p->verify_rate;
 	r = p->verify_every_ms > 0;
 	lock_drop(&p->lock);
-	if (!r || monotonic_ns() < u->verify_due_ns || !is_due(u->verified_ns, DAY_S * NS_PER_S))
+	if (!r || monotonic_ns() < u->verify_due_ns || !is_due(u, u->verified_ns, DAY_S * NS_PER_S))
 		return;
 	options.percent = days > 1 ? (unsigned int)((99 + days) / days) : 100;
 	u->errors = 0;
@@ -283,6 +292,7 @@ static void verify(struct upkeep *u)
 		return;
 	}
 	u->verified_ns = clock_now_ns();
+	u->verify_errors = result.errors;
 	remember(u);
 	lock_take(&p->lock);
 	p->state.verified_ns = u->verified_ns;
@@ -313,6 +323,7 @@ static bool rest(const struct upkeep *u)
 void *protector_upkeep_thread(void *argument)
 {
 	struct upkeep u = { .p = argument };
+	uint64_t reserve;
 	int priority = 0;
 
 	(void)pthread_setname_np(pthread_self(), "yore-upkeep");
@@ -320,13 +331,19 @@ void *protector_upkeep_thread(void *argument)
 	lock_take(&u.p->lock);
 	u.p->state.collected_ns = u.collected_ns;
 	u.p->state.verified_ns = u.verified_ns;
+	u.p->state.verify_errors = u.verify_errors;
+	reserve = u.p->reserve_bytes;
 	lock_drop(&u.p->lock);
+	/* Before the disk is full, not when. */
+	if (reserve > 0)
+		(void)reserve_make(store_io(u.p->options.session->store), reserve);
 	u.thin_due_ns = monotonic_ns() + THIN_LEAST_S * NS_PER_S;
 	while (rest(&u)) {
 		protector_lower_priority(u.p, &priority);
 		thin(&u);
 		collect(&u);
 		verify(&u);
+		store_upkeep(u.p->options.session->store);
 	}
 	return NULL;
 }

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,7 +35,9 @@
 #define THOROUGH_EVERY 400
 #define SEEN_SLOTS (1u << 21)
 #define PROCESSES_MAX 8
-#define LARGE_EVERY 6
+#define LARGE_EVERY 6 /* the first and every sixth workload is large */
+#define LARGE_SHARE 8 /* its part of the states: each costs ten times another's */
+#define MMAP_FROM (1 << 20)
 
 /* ---- LMDB's soundness, asked once per content ---- */
 
@@ -137,6 +140,7 @@ struct walk {
 	uint32_t n_acknowledged;
 	uint64_t seed;
 	uint64_t per_step_max;
+	uint64_t wanted;    /* states of this trace, spread over its steps; 0: all that come */
 	size_t first_step;  /* no checks before */
 	struct seen disks;  /* states */
 	struct seen checks; /* states with acknowledgements */
@@ -160,10 +164,19 @@ static const char *check_one(struct walk *k, enum crash_choice choice)
 	return crash_check_run(k->check, &k->acknowledged, mtime_ns, thorough);
 }
 
-static const char *check_step(struct walk *k)
+/* How many random states to make after this part of the trace. */
+static uint64_t random_states(const struct walk *k, size_t done, size_t n_ops)
 {
 	const uint64_t count = crash_states_count(k->states);
-	uint64_t n = count < k->per_step_max / 4 ? 4 * count : k->per_step_max;
+	const uint64_t n = count < k->per_step_max / 4 ? 4 * count : k->per_step_max;
+	const uint64_t due = k->wanted * done / n_ops;
+	const uint64_t room = due > k->disks.n ? due - k->disks.n : 1;
+
+	return k->wanted && room < n ? room : n;
+}
+
+static const char *check_step(struct walk *k, uint64_t n)
+{
 	const char *problem = check_one(k, CRASH_ALL_LOST);
 
 	if (!problem)
@@ -177,7 +190,7 @@ static const char *check_step(struct walk *k)
 static const char *walk_trace(struct walk *k, const struct memory_op *ops, size_t n,
 			      size_t *ret_step)
 {
-	const char *problem = k->first_step == 0 ? check_step(k) : NULL;
+	const char *problem = k->first_step == 0 ? check_step(k, 1) : NULL;
 
 	*ret_step = 0;
 	for (size_t i = 0; i < n && !problem; i++) {
@@ -189,7 +202,7 @@ static const char *walk_trace(struct walk *k, const struct memory_op *ops, size_
 		crash_states_step(k->states, &ops[i]);
 		k->totals->steps++;
 		if (i >= k->first_step)
-			problem = check_step(k);
+			problem = check_step(k, random_states(k, i + 1, n));
 	}
 	return problem;
 }
@@ -242,7 +255,7 @@ static void op_print(const struct memory_op *op, char *to, size_t n)
 
 /* ---- the true protocol ---- */
 
-static bool run_workload(struct totals *mine, uint64_t seed, bool large)
+static bool run_workload(struct totals *mine, uint64_t seed, bool large, uint64_t wanted)
 {
 	const struct memory_op *ops;
 	const char *problem;
@@ -259,6 +272,7 @@ static bool run_workload(struct totals *mine, uint64_t seed, bool large)
 		return false;
 	}
 	walk_init(&k, &w, mine);
+	k.wanted = wanted;
 	ops = memory_tree_trace(w.tree, &n);
 	problem = walk_trace(&k, ops, n, &step);
 	mine->traces++;
@@ -275,9 +289,15 @@ static bool run_workload(struct totals *mine, uint64_t seed, bool large)
 
 static void run_process(struct totals *mine, uint64_t seed, uint64_t n_states)
 {
-	for (uint64_t round = 0; mine->states < n_states && !mine->failed; round++)
-		if (!run_workload(mine, seed + round, round % LARGE_EVERY == 2))
+	for (uint64_t round = 0; mine->states < n_states && !mine->failed; round++) {
+		const bool large = round % LARGE_EVERY == 0;
+		const uint64_t missing = n_states - mine->states;
+		const uint64_t share = n_states / LARGE_SHARE + 1;
+		const uint64_t wanted = large && share < missing ? share : missing;
+
+		if (!run_workload(mine, seed + round, large, wanted))
 			mine->failed = 1;
+	}
 	mine->failed |= mine->states < n_states;
 }
 
@@ -595,6 +615,8 @@ int main(int argc, char **argv)
 
 	if (n_processes < 1 || n_processes > PROCESSES_MAX)
 		n_processes = 2;
+	/* LMDB callocs two megabytes at each opening and touches little of them. */
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
 	log_set_sink(crash_check_log);
 	if (crypto_init() < 0)
 		return 1;

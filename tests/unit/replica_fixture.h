@@ -106,7 +106,7 @@ static inline void learn_pack(struct model *model, const struct memory_object *o
 	struct pack_id id;
 	size_t n = 0;
 
-	(void)snprintf(to->name, sizeof(to->name), "%s", object->name);
+	(void)snprintf(to->name, sizeof(to->name), "%.*s", PACK_PATH_BYTES - 1, object->name);
 	assert_int_equal(bytes_from_hex(strrchr(object->name, '/') + 1, id.bytes, SHA256_BYTES), 0);
 	memcpy(context.repository, store_config(model->f->store)->repository, REPOSITORY_ID_BYTES);
 	context.host = *store_host(model->f->store);
