@@ -55,7 +55,7 @@ static bool decode_href(const char *href, char to[static XML_TEXT_MAX + 1])
 			return false;
 		to[n++] = (char)byte;
 	}
-	while (n > 0 && to[n - 1] == '/')
+	while (n > 0 && strchr("/ \t\r\n", to[n - 1]))
 		n--;
 	to[n] = '\0';
 	return true;

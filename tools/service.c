@@ -440,7 +440,7 @@ static bool wait_for_repository(struct service *s, const char *path, int *rest_s
 /* Open it, serve, close it. The configuration is taken over. */
 static int serve_once(struct service *s, const struct cmd_globals *globals, struct config *config)
 {
-	int r = session_open(s->session, globals, SESSION_TIMELINE, 0);
+	int r = session_open(s->session, globals, SESSION_TIMELINE, SESSION_ANY_HOST);
 
 	if (r == EXIT_CODE_DONE) {
 		catch_signals(SA_RESTART);

@@ -251,6 +251,9 @@ static int open_timeline(struct session *s, const struct cmd_globals *globals, u
 		r = timeline_open(s->store, store_host(s->store), &s->timeline);
 	else
 		r = timeline_choose(s->store, globals->host, &s->timeline);
+	/* A mount shows the others in .hosts/. */
+	if (r == -ENOTUNIQ && (flags & SESSION_ANY_HOST))
+		r = timeline_open(s->store, store_host(s->store), &s->timeline);
 	switch (-r) {
 	case 0:
 		return EXIT_CODE_DONE;

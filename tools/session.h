@@ -31,6 +31,7 @@ enum {
 	SESSION_OWN_HOST = 2,     /* the timeline is this machine's, whatever --host says */
 	SESSION_VERIFY_INDEX = 4, /* the index must be sound in every byte */
 	SESSION_NEW_INDEX = 8,    /* throw it away and build it; see `rebuilt` */
+	SESSION_ANY_HOST = 16,    /* several hosts and none chosen: this machine's, empty */
 };
 
 struct session {

@@ -5,7 +5,7 @@
  * and into mapping a cache's buffers anew; neither is what they ask about.
  *
  * Linked with --wrap of the four functions: keys come from malloc, and mapped
- * buffers go round instead of back.
+ * buffers go round instead of back. (mmap64 is what mmap is called with offsets of 64 bits.)
  */
 #include <assert.h>
 #include <pthread.h>
@@ -19,9 +19,9 @@
 
 void *__wrap_sodium_malloc(size_t n);
 void __wrap_sodium_free(void *secret);
-void *__real_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset);
+void *__real_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
 int __real_munmap(void *at, size_t n);
-void *__wrap_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset);
 int __wrap_munmap(void *at, size_t n);
 
 /* ---- keys ---- */
@@ -75,17 +75,17 @@ static void keep(void *at, size_t n)
 	}
 }
 
-void *__wrap_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+void *__wrap_mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 {
 	void *mapped;
 
 	/* Only a populated one is a buffer that somebody fills as a whole. */
 	if (!(flags & MAP_POPULATE) || !(flags & MAP_ANONYMOUS) || !(flags & MAP_PRIVATE))
-		return __real_mmap(at, n, protection, flags, fd, offset);
+		return __real_mmap64(at, n, protection, flags, fd, offset);
 	(void)pthread_mutex_lock(&kept.mutex);
 	mapped = take_kept(n);
 	if (!mapped) {
-		mapped = __real_mmap(at, n, protection, flags, fd, offset);
+		mapped = __real_mmap64(at, n, protection, flags, fd, offset);
 		if (mapped != MAP_FAILED)
 			keep(mapped, n);
 	}

@@ -12,7 +12,7 @@
  * Settings come from the environment: REMOTE_USER, REMOTE_PASSWORD,
  * REMOTE_KEY_FILE, REMOTE_KNOWN_HOSTS, REMOTE_CA, REMOTE_ACCESS_KEY,
  * REMOTE_SECRET_KEY, REMOTE_SESSION_TOKEN, REMOTE_REGION, REMOTE_VIRTUAL_HOST
- * (any value), REMOTE_APPEND_ONLY (any value).
+ * (any value), REMOTE_APPEND_ONLY (any value), REMOTE_STALL_MS, REMOTE_VERBOSE.
  */
 #include "store/base/bytes.h"
 #include "store/base/log.h"
@@ -588,6 +588,8 @@ int main(int argc, char **argv)
 		.ca_file = getenv("REMOTE_CA"),
 		.append_only = getenv("REMOTE_APPEND_ONLY") != NULL,
 	};
+	const char *stall = getenv("REMOTE_STALL_MS");
+	const struct transfer_options options = { .stall_ms = stall ? (uint32_t)atoi(stall) : 0 };
 	const bool rates = argc >= 5 && strcmp(argv[2], "put-rate") == 0;
 	char *wrong = NULL;
 	uint8_t number[8];
@@ -601,7 +603,7 @@ int main(int argc, char **argv)
 	EXPECT(crypto_init(), 0);
 	crypto_random(number, sizeof(number));
 	(void)snprintf(base, sizeof(base), "check/%s/", bytes_to_hex(number, 8, hex));
-	EXPECT(transfer_new(NULL, &engine), 0);
+	EXPECT(transfer_new(&options, &engine), 0);
 	if (remote_open(argv[1], &settings, engine, &remote, &wrong) < 0) {
 		fprintf(stderr, "remote_check: %s: %s\n", argv[1], wrong ? wrong : "no memory");
 		return 1;

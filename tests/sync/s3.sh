@@ -56,4 +56,11 @@ works "http, path style, below a prefix" "$S3_URL/pre/fix"
 ) || exit 1
 refused "no such bucket" "${S3_URL}-missing" "there is no such bucket"
 refused "unknown authority" "$S3_TLS_URL" "certificate or key is not accepted"
+(
+	export REMOTE_STALL_MS=1000
+	kill -STOP "$S3_OSD_PID"
+	refused "a server that hangs" "$S3_URL/hung" "Connection timed out"
+	kill -CONT "$S3_OSD_PID"
+) || exit 1
+works "the same, once it goes on" "$S3_URL/hung"
 echo "all of it"

@@ -18,6 +18,8 @@ keep = all for 20s, every 5s for 1min, every 30s for 5min, every 5min
 collect-every = 30s
 [mount]
 path = $mnt
+# Small, so that it is full soon: what grows after that grows for ever.
+cache-size = 16M
 [source tree]
 path = $source
 exclude = *.tmp

@@ -85,3 +85,11 @@ if [ $named = yes ]; then
 		"$(cat "$mnt/.hosts/beta-$(printf '%.8s' "$third")/latest$src/file")"
 fi
 "$yore" -q umount "$mnt"
+
+# A machine that has none of its own, and several others to choose from.
+become four
+check "commands want one chosen" refuses "$yore" ls latest
+"$yore" -q mount "$mnt"
+check "nothing of its own in the root" equals "" "$(ls "$mnt")"
+check "the others" test "$(ls "$mnt/.hosts" | wc -l)" -ge 2
+"$yore" -q umount "$mnt"
