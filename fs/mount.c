@@ -5,6 +5,7 @@
 #include "fs/fuse_ops.h"
 #include "fs/mount_point.h"
 #include "fs/notifier.h"
+#include "snapshots/mount_kind.h"
 #include "store/base/log.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/mount_point.h"
 
-#include "store/base/cleanup.h"
+#include "snapshots/mount_kind.h"
 #include "store/base/log.h"
 
 #include <dirent.h>
@@ -26,12 +26,6 @@ static void close_stream_ptr(FILE **f)
 {
 	if (*f)
 		(void)fclose(*f);
-}
-
-static void close_dir_ptr(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
 }
 
 int mount_point_resolve(const char *path, char **ret_path)
@@ -60,62 +54,19 @@ int mount_point_resolve(const char *path, char **ret_path)
 	return 0;
 }
 
-/* mountinfo writes blanks and backslashes as \ooo: undo it in place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	while (*text) {
-		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] >= '0' &&
-		    text[2] <= '7' && text[3] >= '0' && text[3] <= '7') {
-			*to++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
-				       (text[3] - '0'));
-			text += 4;
-		} else {
-			*to++ = *text++;
-		}
-	}
-	*to = 0;
-}
-
-/* Cut mount point and type out of a line: "36 35 98:0 / /mnt rw ... - type source options". */
-static bool parse_line(char *line, char **ret_path, char **ret_type)
-{
-	char *separator = strstr(line, " - ");
-	char *rest = line;
-
-	if (!separator)
-		return false;
-	*separator = 0;
-	*ret_type = separator + 3;
-	(*ret_type)[strcspn(*ret_type, " \n")] = 0;
-	for (int i = 0; i < 4 && rest; i++)
-		(void)strsep(&rest, " ");
-	*ret_path = rest ? strsep(&rest, " ") : NULL;
-	if (!*ret_path)
-		return false;
-	unescape(*ret_path);
-	return true;
-}
-
 int mount_point_type(const char *path, char ret_type[static 64])
 {
-	CLEANUP(close_stream_ptr) FILE *f = fopen("/proc/self/mountinfo", "re");
-	CLEANUP(free_ptr) char *line = NULL;
-	char *at, *type;
-	size_t room = 0;
-	int r = -ENOENT;
+	CLEANUP(mount_table_done) struct mount_table mounts = { 0 };
+	const struct mount_row *row;
+	int r = mount_table_load(&mounts);
 
-	if (!f)
-		return log_errno(-errno, "mount: /proc/self/mountinfo cannot be read");
-	while (getline(&line, &room, f) >= 0) {
-		if (!parse_line(line, &at, &type) || strcmp(at, path) != 0)
-			continue;
-		/* A later line lies on top of an earlier one. */
-		(void)snprintf(ret_type, 64, "%s", type);
-		r = 0;
-	}
-	return r;
+	if (r < 0)
+		return log_errno(r, "mount: /proc/self/mountinfo cannot be read");
+	row = mount_table_top(&mounts, path);
+	if (!row)
+		return -ENOENT;
+	(void)snprintf(ret_type, 64, "%s", row->type);
+	return 0;
 }
 
 static int run(const char *const argv[])

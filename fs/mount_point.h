@@ -11,8 +11,6 @@
 
 #include <stdbool.h>
 
-#define MOUNT_TYPE "fuse.yore"
-
 /** Canonical path, the last name not followed; the caller frees *ret_path. Returns 0 or -errno. */
 int mount_point_resolve(const char *path, char **ret_path);
 /** Type of what is mounted at a canonical path, the topmost. Returns 0, -ENOENT nothing, -errno. */

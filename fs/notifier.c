@@ -22,7 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_MS 1000000
 #define POLL_MS 2000          /* without inotify */
 #define WATCHED_POLL_MS 10000 /* with it: for clocks that jump, and the banner */
 #define READERS_SECONDS 60

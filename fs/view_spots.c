@@ -133,8 +133,9 @@ static int resolve_folder(struct view *v, const struct view_host *h, const char 
 	return folder ? spot_resolve(v, h, folder, name, true, ret_found) : -ENOMEM;
 }
 
-int spot_describe(struct view *v, const struct view_host *h, const char *folder, const char *name,
-		  struct spot *to)
+/* Attributes of a folder of .versions or .deleted at folder/name: st, seq, of_parent. */
+static int describe_spot(struct view *v, const struct view_host *h, const char *folder,
+			 const char *name, struct spot *to)
 {
 	struct spot_found found;
 	struct timespec time;
@@ -202,7 +203,7 @@ int spot_enter_described(struct view *v, const struct view_host *h, const struct
 		describe(&like, ret_info);
 		return 0;
 	}
-	r = spot_describe(v, h, parent->path, name, &like);
+	r = describe_spot(v, h, parent->path, name, &like);
 	return r < 0 ? r : spot_enter_folder(v, parent, name, &like, NULL, ret_info);
 }
 
@@ -287,7 +288,7 @@ static int refresh_spot(struct view *v, const struct view_host *h, struct spot *
 	name = split(s->path, &folder);
 	if (!folder)
 		return -ENOMEM;
-	r = spot_describe(v, h, folder, name, s);
+	r = describe_spot(v, h, folder, name, s);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
 	s->st.st_ino = s->ino;

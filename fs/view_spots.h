@@ -56,9 +56,6 @@ int spot_enter_file(struct view *v, const struct view_host *h, uint64_t seq, con
 /** Look up a folder in the spot `parent`. `like`: what spot_table_enter takes, ino left out. */
 int spot_enter_folder(struct view *v, const struct spot *parent, const char *name,
 		      struct spot *like, struct open_snapshot **held, struct node_info *ret_info);
-/** Attributes of a folder of .versions or .deleted at folder/name: st, seq, of_parent. */
-int spot_describe(struct view *v, const struct view_host *h, const char *folder, const char *name,
-		  struct spot *to);
 /** The same as a look-up. */
 int spot_enter_described(struct view *v, const struct view_host *h, const struct spot *parent,
 			 const char *name, struct node_info *ret_info);

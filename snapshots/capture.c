@@ -2,16 +2,15 @@
 #include "snapshots/capture_internal.h"
 #include "snapshots/commit.h"
 #include "snapshots/file_system.h"
+#include "snapshots/mount_kind.h"
 #include "snapshots/stream_capture.h"
 #include "store/base/log.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define WALK_THREADS 3
@@ -618,28 +617,17 @@ static size_t raise_open_files(void)
 /* Devices of yore's own mounts, which must not be entered. */
 static int find_own_mounts(struct capture *c)
 {
-	CLEANUP(free_ptr) char *line = NULL;
-	size_t room = 0;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	CLEANUP(mount_table_done) struct mount_table mounts = { 0 };
+	int r = mount_table_load(&mounts);
 
-	if (!f)
-		return 0;
-	while (getline(&line, &room, f) > 0) {
-		unsigned int major, minor;
-		dev_t *grown;
-
-		if (!strstr(line, " - fuse.yore ") ||
-		    sscanf(line, "%*s %*s %u:%u", &major, &minor) != 2)
-			continue;
-		grown = reallocarray(c->skipped_devices, c->n_skipped_devices + 1, sizeof(*grown));
-		if (!grown) {
-			(void)fclose(f);
-			return -ENOMEM;
-		}
-		c->skipped_devices = grown;
-		grown[c->n_skipped_devices++] = makedev(major, minor);
-	}
-	(void)fclose(f);
+	if (r < 0 || mounts.n == 0)
+		return r == -ENOMEM ? r : 0;
+	c->skipped_devices = calloc(mounts.n, sizeof(*c->skipped_devices));
+	if (!c->skipped_devices)
+		return -ENOMEM;
+	for (size_t i = 0; i < mounts.n; i++)
+		if (mount_kind_is_own(&mounts.rows[i]))
+			c->skipped_devices[c->n_skipped_devices++] = mounts.rows[i].device;
 	return 0;
 }
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/file_system.h"
 
+#include "store/base/bytes.h"
+#include "store/base/mount_table.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #define DEVFS_MAGIC 0x1373 /* of the devfs of old: what devtmpfs is called here */
@@ -23,36 +24,13 @@ struct fs_uuid {
 };
 #define GET_FS_UUID _IOR(0x15, 0, struct fs_uuid)
 
-static void closedir_ptr(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-static void fclose_ptr(FILE **f)
-{
-	if (*f)
-		(void)fclose(*f);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 int file_system_parse_uuid(const char *text, uint8_t ret_uuid[static 16])
 {
 	uint8_t uuid[16] = { 0 };
 	unsigned int n = 0;
 
 	for (; *text; text++) {
-		int digit = hex_digit(*text);
+		int digit = bytes_hex_digit(*text);
 
 		if (*text == '-')
 			continue;
@@ -86,7 +64,7 @@ static bool uuid_from_kernel(int fd, uint8_t to[static 16])
 
 static bool uuid_from_udev(dev_t device, uint8_t to[static 16])
 {
-	CLEANUP(closedir_ptr) DIR *d = opendir(BY_UUID);
+	CLEANUP(close_dir_ptr) DIR *d = opendir(BY_UUID);
 	struct dirent *entry;
 	struct stat st;
 
@@ -102,19 +80,12 @@ static bool uuid_from_udev(dev_t device, uint8_t to[static 16])
 /* devtmpfs calls itself a tmpfs: only the list of mounts tells them apart. */
 static bool is_devtmpfs(dev_t device)
 {
-	CLEANUP(fclose_ptr) FILE *f = fopen("/proc/self/mountinfo", "re");
-	CLEANUP(free_ptr) char *line = NULL;
-	size_t room = 0;
+	CLEANUP(mount_table_done) struct mount_table mounts = { 0 };
 
-	while (f && getline(&line, &room, f) > 0) {
-		unsigned int id, parent, major_n, minor_n;
-		const char *dash = strstr(line, " - ");
-
-		if (!dash || sscanf(line, "%u %u %u:%u", &id, &parent, &major_n, &minor_n) != 4)
-			continue;
-		if (makedev(major_n, minor_n) == device)
-			return strncmp(dash + 3, "devtmpfs ", 9) == 0;
-	}
+	(void)mount_table_load(&mounts);
+	for (size_t i = 0; i < mounts.n; i++)
+		if (mounts.rows[i].device == device)
+			return strcmp(mounts.rows[i].type, "devtmpfs") == 0;
 	return false;
 }
 

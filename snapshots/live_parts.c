@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/live_parts.h"
 
+#include "snapshots/mount_kind.h"
 #include "snapshots/source_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -22,48 +22,18 @@ struct live_parts {
 	atomic_bool entered;
 };
 
-static void fclose_ptr(FILE **f)
-{
-	if (*f)
-		(void)fclose(*f);
-}
-
-/* "\040" and the like, as /proc/self/mountinfo writes blanks. In place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (const char *c = text; *c; c++) {
-		unsigned int n;
-
-		if (*c == '\\' && sscanf(c + 1, "%3o", &n) == 1) {
-			*to++ = (char)n;
-			c += 3;
-		} else {
-			*to++ = *c;
-		}
-	}
-	*to = '\0';
-}
-
 /* Visit each mount point below a path; mounts of ours aside. A non-zero answer ends it. */
 static int each_mount(const char *path, int (*visit)(void *context, const char *at), void *context)
 {
-	CLEANUP(fclose_ptr) FILE *f = fopen("/proc/self/mountinfo", "re");
-	CLEANUP(free_ptr) char *line = NULL;
-	size_t room = 0;
-	int r = 0;
+	CLEANUP(mount_table_done) struct mount_table mounts = { 0 };
+	int r = mount_table_load(&mounts);
 
-	if (!f)
-		return -errno;
-	while (r == 0 && getline(&line, &room, f) > 0) {
-		CLEANUP(free_ptr) char *at = NULL;
+	for (size_t i = 0; r == 0 && i < mounts.n; i++) {
+		const struct mount_row *row = &mounts.rows[i];
 
-		if (strstr(line, " - fuse.yore ") || sscanf(line, "%*s %*s %*s %*s %ms", &at) != 1)
-			continue;
-		unescape(at);
-		if (source_path_within(at, path) && strcmp(at, path) != 0)
-			r = visit(context, at);
+		if (!mount_kind_is_own(row) && source_path_within(row->point, path) &&
+		    strcmp(row->point, path) != 0)
+			r = visit(context, row->point);
 	}
 	return r;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/moment.h"
 
+#include "store/base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_S 1000000000LL
 #define DAY_S 86400LL
 /* Further than any offset from UTC, and than any jump of one: from here, what holds on either side.
  */
@@ -19,11 +20,6 @@ struct wall {
 	int year, month, day; /* month and day from 1 */
 	int hour, minute, second;
 };
-
-static int64_t floor_seconds(int64_t ns)
-{
-	return ns / NS_PER_S - (ns % NS_PER_S < 0);
-}
 
 /* Years past what 64 bits of nanoseconds hold are before, or after, everything. */
 static int64_t ns_clamped(int64_t seconds)
@@ -133,14 +129,14 @@ void moment_day_range(int64_t time_ns, int64_t *ret_start_ns, int64_t *ret_end_n
 {
 	struct moment m = { 0 };
 
-	set_day(wall_at(floor_seconds(time_ns)), &m);
+	set_day(wall_at(clock_floor_seconds(time_ns)), &m);
 	*ret_start_ns = m.start_ns;
 	*ret_end_ns = m.end_ns;
 }
 
 void moment_day(int64_t time_ns, char to[static 16])
 {
-	struct wall w = wall_at(floor_seconds(time_ns));
+	struct wall w = wall_at(clock_floor_seconds(time_ns));
 
 	/* The year of 64 bits of nanoseconds has four digits. */
 	(void)snprintf(to, 16, "%04u-%02u-%02u", (unsigned int)w.year % 10000,
@@ -269,7 +265,7 @@ static bool parse_dated(const char *text, struct moment *m)
 
 static void set_days_before(int64_t now_ns, int days, struct moment *m)
 {
-	struct wall w = wall_at(floor_seconds(now_ns));
+	struct wall w = wall_at(clock_floor_seconds(now_ns));
 
 	w.day -= days;
 	set_day(w, m);
@@ -280,7 +276,7 @@ static bool parse_day_word(const char *text, int64_t now_ns, struct moment *m)
 {
 	static const char *const days[] = { "sunday",   "monday", "tuesday", "wednesday",
 					    "thursday", "friday", "saturday" };
-	time_t now = floor_seconds(now_ns);
+	time_t now = clock_floor_seconds(now_ns);
 	struct tm tm = { 0 };
 
 	if (strcmp(text, "today") == 0 || strcmp(text, "yesterday") == 0) {
@@ -311,7 +307,7 @@ static bool parse_clock(const char *text, int64_t now_ns, struct moment *m)
 	for (int days = 0; days < 3; days++) {
 		struct instants i;
 
-		w = wall_at(floor_seconds(now_ns));
+		w = wall_at(clock_floor_seconds(now_ns));
 		w = (struct wall){ w.year,     w.month,      w.day - days,
 				   clock.hour, clock.minute, clock.second };
 		i = local_instants(&w);
@@ -344,7 +340,7 @@ static const struct {
 
 static void set_ago(int64_t now_ns, enum ago_unit unit, int64_t count, struct moment *m)
 {
-	struct wall w = wall_at(floor_seconds(now_ns));
+	struct wall w = wall_at(clock_floor_seconds(now_ns));
 	int64_t months;
 
 	m->form = MOMENT_TIME;

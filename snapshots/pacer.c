@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/pacer.h"
 
+#include "store/base/clock.h"
+
 #include <time.h>
 
-#define NS_PER_S 1000000000ll
 #define NAP_MOST_NS 50000000ll /* how late a cancellation may be noticed */
-
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	(void)clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 void pacer_begin(struct pacer *p, uint64_t bytes_per_second, unsigned int cpu_percent)
 {
 	p->bytes_per_second = bytes_per_second;
 	p->cpu_percent = cpu_percent;
-	p->began_ns = clock_ns(CLOCK_MONOTONIC);
-	p->began_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	p->began_ns = clock_monotonic_ns();
+	p->began_cpu_ns = clock_cpu_ns();
 	atomic_store(&p->bytes, 0);
 }
 
@@ -32,8 +25,7 @@ static int64_t earned_ns(const struct pacer *p)
 		by_bytes = (int64_t)((double)atomic_load(&p->bytes) / (double)p->bytes_per_second *
 				     (double)NS_PER_S);
 	if (p->cpu_percent > 0)
-		by_cpu = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - p->began_cpu_ns) * 100 /
-			 (int64_t)p->cpu_percent;
+		by_cpu = (clock_cpu_ns() - p->began_cpu_ns) * 100 / (int64_t)p->cpu_percent;
 	return by_bytes > by_cpu ? by_bytes : by_cpu;
 }
 
@@ -43,7 +35,7 @@ void pacer_spend(struct pacer *p, uint64_t bytes, const volatile bool *cancel)
 		return;
 	atomic_fetch_add(&p->bytes, bytes);
 	while (!cancel || !*cancel) {
-		int64_t left = earned_ns(p) - (clock_ns(CLOCK_MONOTONIC) - p->began_ns);
+		int64_t left = earned_ns(p) - (clock_monotonic_ns() - p->began_ns);
 		struct timespec nap = { .tv_nsec = left < NAP_MOST_NS ? left : NAP_MOST_NS };
 
 		if (left <= 0)

@@ -40,12 +40,6 @@ bool restore_is_mount(int fd)
 	return stx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 }
 
-static void closedir_ptr(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
 /* A listing with a position of its own. */
 static int list(int fd, DIR **ret_dir)
 {
@@ -121,7 +115,7 @@ static int descend(struct remover *m, int from, const char *name)
  */
 static int empty_some(struct remover *m)
 {
-	CLEANUP(closedir_ptr) DIR *d = NULL;
+	CLEANUP(close_dir_ptr) DIR *d = NULL;
 	const struct dirent *e;
 	int r = list(m->fd, &d);
 
@@ -227,7 +221,7 @@ static void remove_extra(struct restore_thread *t, struct restore_dir *dir, cons
 
 int restore_clean(struct restore_thread *t, struct restore_dir *dir, struct tree_reader *lookup)
 {
-	CLEANUP(closedir_ptr) DIR *d = NULL;
+	CLEANUP(close_dir_ptr) DIR *d = NULL;
 	const bool may_delete = dir->may_delete && lookup;
 	struct tree_entry entry;
 	const struct dirent *e;

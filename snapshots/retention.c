@@ -36,6 +36,7 @@
 #include "snapshots/retention.h"
 
 #include "snapshots/timeline_internal.h"
+#include "store/base/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,7 +45,6 @@
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_S 1000000000LL
 #define DAY_S 86400LL
 /* A silence up to this long, or this many times the usual distance, counts in full. */
 #define SILENCE_NS (3600 * NS_PER_S)

@@ -74,8 +74,6 @@ int retention_parse_rule(const char *text, struct retention_policy *policy, char
 /** Add "the newest of `count` slots", shown as `text`. 0 or -E2BIG. */
 int retention_add_count(struct retention_policy *policy, enum retention_slot slot, uint32_t seconds,
 			uint32_t count, const char *text);
-/** Parse "90s", "10min", "3mo", "1 week". 0 or -EINVAL (nothing, zero, too long, another unit). */
-int retention_parse_duration(const char *text, int64_t *ret_ns);
 
 /**
  * `items` ascend by sequence; `verdicts` has room for n; now_ns serves expires_ns only.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/retention.h"
+#include "store/base/clock.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define NS_PER_S 1000000000LL
 #define DAY_S 86400LL
 #define RULES_HELP                                                                              \
 	"rules are: all, every 10min, hourly, daily, weekly, monthly, yearly, each with \"for " \
@@ -103,7 +103,8 @@ static int parse_seconds(const char *text, int64_t *ret_count, int64_t *ret_unit
 	return 0;
 }
 
-int retention_parse_duration(const char *text, int64_t *ret_ns)
+/* Parse "90s", "10min", "3mo", "1 week". 0 or -EINVAL (nothing, zero, too long, another unit). */
+static int parse_duration(const char *text, int64_t *ret_ns)
 {
 	int64_t count, unit, ns;
 	int r = parse_seconds(text, &count, &unit);
@@ -192,7 +193,7 @@ static int cut_age(char *text, struct retention_rule *rule, char **ret_wrong)
 	if (!word)
 		return 0;
 	age = after_word(word, "for");
-	if (strcasecmp(age, "ever") != 0 && retention_parse_duration(age, &rule->for_ns) < 0)
+	if (strcasecmp(age, "ever") != 0 && parse_duration(age, &rule->for_ns) < 0)
 		return wrong(ret_wrong, "\"for %s\": " DURATION_HELP ", or \"for ever\"", age);
 	for (n = (size_t)(word - text); n > 0 && isspace((unsigned char)text[n - 1]); n--)
 		;

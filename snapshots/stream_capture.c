@@ -47,7 +47,11 @@ static bool in_the_way(const char *stream, const struct record_source *other)
 	return (other->flags & SOURCE_STREAM) && source_path_within(stream, other->path);
 }
 
-int stream_capture_admit(const struct captured_source *s)
+/*
+ * May the stream of s->asked have this path? Returns 0; -EINVAL (logged) when
+ * something else has it, or would lie below it.
+ */
+static int admit(const struct captured_source *s)
 {
 	const char *path = s->result.path;
 	struct stat st;
@@ -230,7 +234,7 @@ static int root_file_system(struct capture *c, uint32_t *ret_ordinal)
 int stream_capture_run(struct capture *c, struct captured_source *s)
 {
 	struct kept_stream *kept = NULL;
-	int r = stream_capture_admit(s);
+	int r = admit(s);
 
 	assert(s->asked && s->asked->is_stream);
 	if (r == 0)

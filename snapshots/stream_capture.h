@@ -11,11 +11,6 @@
 #include "snapshots/commit.h"
 
 /**
- * May the stream of s->asked have this path? Returns 0; -EINVAL (logged) when
- * something else has it, or would lie below it.
- */
-int stream_capture_admit(const struct captured_source *s);
-/**
  * Read the stream to its end, once whatever the number of attempts, and ask
  * whether it ended well. Its entry is left in s->entry. Returns 0; -EAGAIN when
  * an attempt after the first can no longer rely on what was stored; -errno.

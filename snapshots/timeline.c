@@ -2,6 +2,7 @@
 #include "snapshots/timeline.h"
 
 #include "snapshots/timeline_internal.h"
+#include "store/base/clock.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -13,24 +14,10 @@
 
 #define COMMIT_LOCK "local/commit"
 #define ID_PREFIX_MIN 8
-#define NS_PER_S 1000000000LL
-
-static int64_t floor_seconds(int64_t ns)
-{
-	return ns / NS_PER_S - (ns % NS_PER_S < 0);
-}
-
-int64_t clock_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 void snapshot_name(int64_t time_ns, uint32_t suffix, char to[static SNAPSHOT_NAME_BYTES])
 {
-	time_t seconds = floor_seconds(time_ns);
+	time_t seconds = clock_floor_seconds(time_ns);
 	struct tm tm = { 0 };
 	size_t n;
 
@@ -385,7 +372,7 @@ int timeline_named(struct timeline *t, const char *name, struct snapshot_info *r
 	/* Unless clocks were set back it is the first one looked at. */
 	for (size_t i = entries_until(t, last_ns_of(seconds)); i-- > 0;)
 		if (t->entries[i].suffix == suffix &&
-		    floor_seconds(t->entries[i].time_ns) == seconds)
+		    clock_floor_seconds(t->entries[i].time_ns) == seconds)
 			return get_locked(t, t->entries[i].seq, ret_info);
 	return -ENOENT;
 }
@@ -557,7 +544,7 @@ int timeline_lock(struct timeline *t)
 /* The least suffix that no snapshot of the same second has. */
 static uint32_t free_suffix(const struct timeline *t, int64_t time_ns)
 {
-	int64_t seconds = floor_seconds(time_ns);
+	int64_t seconds = clock_floor_seconds(time_ns);
 	uint32_t suffix = 0;
 	bool taken;
 
@@ -565,7 +552,7 @@ static uint32_t free_suffix(const struct timeline *t, int64_t time_ns)
 		taken = false;
 		for (size_t i = 0; i < t->n_entries && !taken; i++)
 			taken = t->entries[i].suffix == suffix &&
-				floor_seconds(t->entries[i].time_ns) == seconds;
+				clock_floor_seconds(t->entries[i].time_ns) == seconds;
 		suffix += taken;
 	} while (taken);
 	return suffix;

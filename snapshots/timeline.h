@@ -16,6 +16,7 @@
 #define SNAPSHOTS_TIMELINE_H
 
 #include "snapshots/record.h"
+#include "store/base/clock.h"
 #include "store/limits.h"
 
 #include <stdbool.h>
@@ -144,7 +145,5 @@ int timeline_wanted(struct timeline *t, uint64_t **ret_seqs, size_t *ret_n);
 
 /** Name of a moment: "2024-05-01T14-30-00Z" (+ ".n"). */
 void snapshot_name(int64_t time_ns, uint32_t suffix, char to[static SNAPSHOT_NAME_BYTES]);
-/** Current time in ns; the one clock of this layer. */
-int64_t clock_now_ns(void);
 
 #endif

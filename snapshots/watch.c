@@ -3,6 +3,7 @@
 #include "snapshots/watch_internal.h"
 #include "snapshots/watch_setup.h"
 
+#include "store/base/clock.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NAMES_MAX_DEFAULT 100000u
@@ -22,7 +22,6 @@
  * program that writes all the time wakes us 50 times a second and not more.
  */
 #define GATHER_MS 20
-#define NS_PER_MS 1000000
 
 const char *watch_backend_name(enum watch_backend backend)
 {
@@ -30,14 +29,6 @@ const char *watch_backend_name(enum watch_backend backend)
 
 	assert((size_t)backend < sizeof(names) / sizeof(names[0]));
 	return names[backend];
-}
-
-int64_t watch_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* ---- paths ---- */
@@ -142,7 +133,7 @@ static void clear_fd(int fd)
 /* With the lock held. */
 static void stamp(struct watch *w, struct watched *s)
 {
-	s->state.last_ns = watch_now_ns();
+	s->state.last_ns = clock_monotonic_ns();
 	if (s->state.first_ns == 0)
 		s->state.first_ns = s->state.last_ns;
 	signal_fd(w->changed_fd);
@@ -293,7 +284,7 @@ static void read_events(struct watch *w)
 /* Wait for events, but at most until something else is due. */
 static void wait_for_events(struct watch *w, struct pollfd *fds)
 {
-	const int64_t due = watch_due_ns(w) - watch_now_ns();
+	const int64_t due = watch_due_ns(w) - clock_monotonic_ns();
 	size_t n = 0;
 
 	fds[n++] = (struct pollfd){ .fd = w->kick_fd, .events = POLLIN };

@@ -69,12 +69,6 @@ struct inotify_tree {
 	size_t n_todo, todo_room;
 };
 
-static void closedir_ptr(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
 void inotify_tree_free(struct inotify_tree *t)
 {
 	if (!t)
@@ -445,7 +439,7 @@ static bool is_virtual_mount(const struct watch *w, int fd)
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
 		return false;
 	row = mount_table_find(&w->mounts, (unsigned int)sx.stx_mnt_id);
-	return row && mount_row_is_virtual(row);
+	return row && mount_kind_is_virtual(row);
 }
 
 /* Watch a folder; `path` is its own, relative. What is not captured is passed by. */
@@ -502,7 +496,7 @@ static int list_names(struct watch *w, struct watched *s, uint32_t folder, DIR *
 static int list_folder(struct watch *w, struct watched *s, uint32_t folder)
 {
 	CLEANUP(byte_buf_done_ptr) struct byte_buf path = { 0 };
-	CLEANUP(closedir_ptr) DIR *dir = NULL;
+	CLEANUP(close_dir_ptr) DIR *dir = NULL;
 	CLEANUP(close_fd_ptr) int path_fd = -1;
 	struct inotify_tree *t = s->tree;
 	int fd, r = folder_path(t, folder, &path);

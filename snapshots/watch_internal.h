@@ -8,8 +8,8 @@
 #define SNAPSHOTS_WATCH_INTERNAL_H
 
 #include "snapshots/exclude.h"
+#include "snapshots/mount_kind.h"
 #include "snapshots/watch.h"
-#include "snapshots/watch_mounts.h"
 #include "store/base/bytes.h"
 #include "store/base/lock.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/watch_setup.h"
 
+#include "store/base/clock.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -13,7 +14,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define NS_PER_S 1000000000
 #define CHECK_S 30
 
 /* ---- where a source is ---- */
@@ -73,7 +73,7 @@ static const char *mounted_below(const struct watch *w, const struct watched *s,
 {
 	const char *below = watch_below(row->point, s->path);
 
-	if (!below || !*below || s->one_file_system || mount_row_is_virtual(row) ||
+	if (!below || !*below || s->one_file_system || mount_kind_is_virtual(row) ||
 	    watch_leaves_out(w, s, below))
 		return NULL;
 	return below;
@@ -154,7 +154,7 @@ static int cover_below(struct watch *w, struct watched *s, bool by_fanotify, cha
 
 		if (!below)
 			continue;
-		r = mount_row_is_remote(row) ? -EREMOTE : by_fanotify ? cover_mount(w, row) : 0;
+		r = mount_kind_is_remote(row) ? -EREMOTE : by_fanotify ? cover_mount(w, row) : 0;
 		if (r >= 0)
 			continue;
 		r = add_polled(s, below);
@@ -219,7 +219,7 @@ static const struct mount_row *remote_row(const struct watch *w, const struct wa
 {
 	const struct mount_row *row = mount_table_find(&w->mounts, s->mount_id);
 
-	return s->there && row && mount_row_is_remote(row) ? row : NULL;
+	return s->there && row && mount_kind_is_remote(row) ? row : NULL;
 }
 
 static enum watch_backend choose_backend(struct watch *w, struct watched *s, char *reason, size_t n)
@@ -264,7 +264,7 @@ static void setup_source(struct watch *w, struct watched *s)
 	s->watches_needed = 0;
 	s->mounts_hash = hash_mounts(w, s);
 	backend = choose_backend(w, s, reason, sizeof(reason));
-	s->poll_ns = watch_now_ns() + (int64_t)w->poll_interval_s * NS_PER_S;
+	s->poll_ns = clock_monotonic_ns() + (int64_t)w->poll_interval_s * NS_PER_S;
 
 	lock_take(&w->lock);
 	changed = strcmp(s->state.reason, reason) != 0;
@@ -290,18 +290,25 @@ static void renew_source(struct watch *w, struct watched *s)
 	watch_note_all(w, s);
 }
 
+static int read_mounts(struct watch *w, struct mount_table *ret_mounts)
+{
+	int r = mount_table_read(w->mounts_fd, ret_mounts);
+
+	return r < 0 ? log_errno(r, "watch: /proc/self/mountinfo cannot be read") : 0;
+}
+
 int watch_setup(struct watch *w)
 {
 	struct pollfd mounts = { .fd = w->mounts_fd, .events = POLLPRI };
 	int r;
 
 	(void)poll(&mounts, 1, 0); /* from here on a change is told */
-	r = mount_table_read(w->mounts_fd, &w->mounts);
+	r = read_mounts(w, &w->mounts);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < w->n_sources; i++)
 		setup_source(w, &w->sources[i]);
-	w->check_ns = watch_now_ns() + (int64_t)CHECK_S * NS_PER_S;
+	w->check_ns = clock_monotonic_ns() + (int64_t)CHECK_S * NS_PER_S;
 	return 0;
 }
 
@@ -310,7 +317,7 @@ int watch_setup(struct watch *w)
 void watch_mounts_changed(struct watch *w)
 {
 	struct mount_table mounts;
-	int r = mount_table_read(w->mounts_fd, &mounts);
+	int r = read_mounts(w, &mounts);
 
 	if (r == 0) {
 		mount_table_done(&w->mounts);
@@ -338,7 +345,7 @@ static void poll_source(struct watch *w, struct watched *s, int64_t now)
 
 void watch_housekeeping(struct watch *w)
 {
-	const int64_t now = watch_now_ns();
+	const int64_t now = clock_monotonic_ns();
 	const bool check = now >= w->check_ns;
 
 	if (check)

@@ -10,7 +10,6 @@
 
 #include "snapshots/watch_internal.h"
 
-int64_t watch_now_ns(void);
 /** Read the mounts, set up every source. Returns 0 or -errno. */
 int watch_setup(struct watch *w);
 /** The table of mounts has changed: set up anew the sources that it concerns. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/chunk_index_collect.h"
 
+#include "store/base/bytes.h"
 #include "store/base/log.h"
 #include "store/chunk_index_internal.h"
 
@@ -44,13 +45,6 @@ int chunk_index_note_collected(struct chunk_index *x, uint32_t next_pack)
 	int r = index_write_begin(x, &txn);
 
 	return r < 0 ? r : index_write_end(x, txn, index_meta_put(x, txn, "collected", next_pack));
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-	uint32_t p = *(const uint32_t *)a, q = *(const uint32_t *)b;
-
-	return p < q ? -1 : p > q;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -109,7 +103,7 @@ static int line_stays(const struct moving *m, MDB_txn *txn, const MDB_val *key,
 	if (!index_value_valid(m->x->sum_key, DB_CHUNKS, key, value))
 		return 0;
 	chunk_place_parse(value->mv_data, &place);
-	if (bsearch(&place.pack, m->from, m->n_from, sizeof(place.pack), compare_numbers)) {
+	if (bsearch(&place.pack, m->from, m->n_from, sizeof(place.pack), compare_u32)) {
 		*ret_shunned = place.shunned;
 		return 0;
 	}
@@ -259,7 +253,7 @@ static int find_condemned(struct burial *b, const struct pack_id *ids, size_t n)
 			b->numbers[b->n++] = number;
 	}
 	if (b->n > 0)
-		qsort(b->numbers, b->n, sizeof(*b->numbers), compare_numbers);
+		qsort(b->numbers, b->n, sizeof(*b->numbers), compare_u32);
 	return 0;
 }
 
@@ -273,7 +267,7 @@ static int drop_line(const struct burial *b, MDB_txn *txn, uint8_t *key_bytes)
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	chunk_place_parse(value.mv_data, &place);
-	if (!bsearch(&place.pack, b->numbers, b->n, sizeof(place.pack), compare_numbers))
+	if (!bsearch(&place.pack, b->numbers, b->n, sizeof(place.pack), compare_u32))
 		return 0;
 	return index_error(mdb_del(txn, b->x->dbs[DB_CHUNKS], &key, NULL));
 }
@@ -290,7 +284,7 @@ static int drop_pack(const struct burial *b, MDB_txn *txn, const struct pack_id 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	number = index_get_u32(value.mv_data);
-	if (!bsearch(&number, b->numbers, b->n, sizeof(number), compare_numbers))
+	if (!bsearch(&number, b->numbers, b->n, sizeof(number), compare_u32))
 		return 0;
 	r = index_error(mdb_del(txn, b->x->dbs[DB_PACK_IDS], &key, NULL));
 	if (r < 0)

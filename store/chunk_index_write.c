@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Entering, dropping, shunning and condemning: every write to chunks and packs. */
+#include "store/base/bytes.h"
 #include "store/base/log.h"
 #include "store/chunk_index_internal.h"
 
@@ -267,16 +268,9 @@ struct dropping {
 	size_t n_keys;
 };
 
-static int compare_numbers(const void *a, const void *b)
-{
-	uint32_t p = *(const uint32_t *)a, q = *(const uint32_t *)b;
-
-	return p < q ? -1 : p > q;
-}
-
 static bool is_dropped(const struct dropping *d, uint32_t pack)
 {
-	return bsearch(&pack, d->numbers, d->n, sizeof(pack), compare_numbers) != NULL;
+	return bsearch(&pack, d->numbers, d->n, sizeof(pack), compare_u32) != NULL;
 }
 
 /* The packs' lines go first: from then on no look-up relies on their chunks. */
@@ -372,7 +366,7 @@ int chunk_index_drop_packs(struct chunk_index *x, const struct pack_id *ids, siz
 	r = drop_pack_lines(&d, ids, n);
 	if (r < 0 || d.n == 0)
 		return r;
-	qsort(d.numbers, d.n, sizeof(*d.numbers), compare_numbers);
+	qsort(d.numbers, d.n, sizeof(*d.numbers), compare_u32);
 	r = chunk_index_each_chunk(x, visit_dropped, &d);
 	return r < 0 ? r : drop_keys(&d);
 }

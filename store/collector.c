@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/collector.h"
 
+#include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/collector_internal.h"
 #include "store/pack_format.h"
@@ -13,19 +14,7 @@
 #include <time.h>
 
 #define COLLECT_LOCK "local/collect"
-#define NS_PER_S 1000000000LL
-#define NS_PER_MS 1000000LL
 #define NAP_NS (50 * NS_PER_MS)
-
-/* ---- time ---- */
-
-int64_t collector_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 static bool cancelled(const struct collector *c)
 {

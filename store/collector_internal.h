@@ -73,11 +73,6 @@ struct collector {
 struct pack_use *collector_find(const struct collector *c, uint32_t number);
 /** Is this object alive? May say yes of one that is not. */
 bool collector_alive(const struct collector *c, const struct pack_entry *entry);
-/** Open a pack of this host and read its table; the caller frees *ret_entries. 0 or -errno. */
-int collector_table(struct collector *c, const struct pack_use *use,
-		    struct pack_reader **ret_reader, struct pack_entry **ret_entries, size_t *ret_n,
-		    enum pack_kind *ret_kind);
-int64_t collector_now_ns(void);
 /** Sleep, but not through a request to stop. 0 or -ECANCELED. */
 int collector_sleep(struct collector *c, int64_t ns);
 /** Report how far the freeing or rewriting is. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Preparing a turn: looking into dead packs, copying what is alive out of others. */
+#include "store/base/bytes.h"
+#include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/collector_internal.h"
 #include "store/pack_format.h"
@@ -8,7 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define NS_PER_S 1000000000LL
 #define NS_PER_MS 1000000LL
 #define WRITER_NAP_NS (10 * NS_PER_MS)
 
@@ -45,9 +46,10 @@ static int turn_add(struct turn *t, struct pack_use *use, const struct pack_entr
 	return 0;
 }
 
-int collector_table(struct collector *c, const struct pack_use *use,
-		    struct pack_reader **ret_reader, struct pack_entry **ret_entries, size_t *ret_n,
-		    enum pack_kind *ret_kind)
+/* Open a pack of this host and read its table; the caller frees *ret_entries. 0 or -errno. */
+static int open_table(struct collector *c, const struct pack_use *use,
+		      struct pack_reader **ret_reader, struct pack_entry **ret_entries,
+		      size_t *ret_n, enum pack_kind *ret_kind)
 {
 	CLEANUP(pack_reader_close_ptr) struct pack_reader *reader = NULL;
 	int r = pack_reader_open(&c->store->context, &use->id, &reader);
@@ -131,7 +133,7 @@ static int add_dead(struct collector *c, struct pack_use *use)
 	CLEANUP(free_ptr) struct pack_entry *entries = NULL;
 	enum pack_kind kind = PACK_MIXED;
 	size_t n = 0;
-	int r = collector_table(c, use, &reader, &entries, &n, &kind);
+	int r = open_table(c, use, &reader, &entries, &n, &kind);
 
 	if (r == -ENOENT) {
 		c->turn.keys_unknown = true;
@@ -206,7 +208,7 @@ static int throttle(struct copying *k)
 	if (rate == 0)
 		return collector_breathe(c);
 	due = c->started_ns + (int64_t)((double)c->stats.bytes_copied / (double)rate * 1e9);
-	if (collector_sleep(c, due - collector_now_ns()) < 0)
+	if (collector_sleep(c, due - clock_monotonic_ns()) < 0)
 		return -ECANCELED;
 	return collector_breathe(c);
 }
@@ -246,7 +248,7 @@ static int copy_pack(struct copying *k, struct pack_use *use)
 	uint32_t stay = 0;
 	enum pack_kind kind;
 	size_t n = 0;
-	int r = collector_table(c, use, &reader, &entries, &n, &kind);
+	int r = open_table(c, use, &reader, &entries, &n, &kind);
 
 	use->fate = FATE_STAYS;
 	if (r == -ENOENT || r == -EBADMSG || r == -EUCLEAN) {
@@ -290,13 +292,6 @@ static int publish_lane(struct copying *k, struct pack_writer *w, const uint32_t
 	return 0;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-	uint32_t p = *(const uint32_t *)a, q = *(const uint32_t *)b;
-
-	return p < q ? -1 : p > q;
-}
-
 /* Also what was copied out of packs that stay is moved: it may be the better copy. */
 static int publish(struct copying *k, size_t first)
 {
@@ -309,7 +304,7 @@ static int publish(struct copying *k, size_t first)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		from[i] = c->order[first + i]->number;
-	qsort(from, n, sizeof(*from), compare_numbers);
+	qsort(from, n, sizeof(*from), compare_u32);
 	for (int lane = 0; lane < LANES && r == 0; lane++)
 		r = publish_lane(k, k->writers[lane], from, n);
 	/* Nothing known to be alive lies there any more; what becomes alive counts anew. */
@@ -335,7 +330,7 @@ static int next_copies(struct collector *c)
 
 	c->turn.rewriting = true;
 	if (!c->started_ns)
-		c->started_ns = collector_now_ns();
+		c->started_ns = clock_monotonic_ns();
 	while (r == 0 && c->at < c->n_order && fits(&k, c->order[c->at])) {
 		r = copy_pack(&k, c->order[c->at++]);
 		collector_report(c, true);
@@ -358,7 +353,7 @@ static int next_copies(struct collector *c)
 /* Captures under way would have to begin anew: let them end first, if that is soon. */
 static int wait_for_writers(struct collector *c)
 {
-	const int64_t end = collector_now_ns() + c->options->patience_ms * NS_PER_MS;
+	const int64_t end = clock_monotonic_ns() + c->options->patience_ms * NS_PER_MS;
 	uint32_t oldest;
 	int r;
 
@@ -366,7 +361,7 @@ static int wait_for_writers(struct collector *c)
 		r = writer_list_oldest(c->store->io, &oldest);
 		if (r <= 0)
 			return r;
-		c->impatient = collector_now_ns() >= end;
+		c->impatient = clock_monotonic_ns() >= end;
 		if (!c->impatient && collector_sleep(c, WRITER_NAP_NS) < 0)
 			return -ECANCELED;
 	}

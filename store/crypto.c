@@ -9,6 +9,7 @@
 
 #include "store/crypto.h"
 
+#include "store/base/clock.h"
 #include "store/limits.h"
 
 #include <assert.h>
@@ -18,7 +19,6 @@
 #include <openssl/sha.h>
 #include <sodium.h>
 #include <string.h>
-#include <time.h>
 
 #define HMAC_BLOCK_BYTES 64
 #define CIPHER_NONCE_BYTES 12
@@ -156,14 +156,6 @@ void id_hasher_run(struct id_hasher *h, const void *data, size_t n, struct chunk
 	assert(r == 0);
 }
 
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* The shortest of a few rounds: what others run at the same time only adds. */
 static uint64_t measure_hash(enum hash_algorithm algorithm, const uint8_t *data)
 {
@@ -175,11 +167,11 @@ static uint64_t measure_hash(enum hash_algorithm algorithm, const uint8_t *data)
 	if (id_hasher_new(algorithm, key, &h) < 0)
 		return best;
 	for (int i = 0; i < MEASURE_ROUNDS; i++) {
-		const uint64_t start = clock_ns();
+		const int64_t start = clock_monotonic_ns();
 		uint64_t took;
 
 		id_hasher_run(h, data, MEASURE_BYTES, &id);
-		took = clock_ns() - start;
+		took = (uint64_t)(clock_monotonic_ns() - start);
 		if (took < best)
 			best = took;
 	}

@@ -44,6 +44,7 @@
 #include "store/key_ring.h"
 
 #include "store/base/bytes.h"
+#include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/key_ring_internal.h"
 #include "store/limits.h"
@@ -51,7 +52,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define KEYS_FOLDER "keys"
 #define SLOTS_LOCK "local/keys"
@@ -403,11 +403,9 @@ static int label_check(const char *label)
 static void about_seal(const struct key_ring *ring, const char *label, struct slot_image *image)
 {
 	uint8_t ad[sizeof(*image) + 32], about[SLOT_ABOUT_BYTES] = { 0 };
-	struct timespec now;
 	size_t ad_n, n = 0;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	put_le(about, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, 8);
+	put_le(about, (uint64_t)clock_now_ns(), 8);
 	for (; label[n]; n++)
 		about[9 + n] = (uint8_t)label[n];
 	about[8] = (uint8_t)n;

@@ -18,11 +18,12 @@
 #define PACK_LINE_FIXED (SHA256_BYTES + 4 + 1 + 4)
 #define LEVEL 3
 /* "<16 hex>-<16 hex>-<64 hex>" */
-#define SEQ_DIGITS 16
-#define NAME_CHARS (SEQ_DIGITS + 1 + SEQ_DIGITS + 1 + 2 * SHA256_BYTES)
+#define SEQ_DIGITS 16ul
+#define NAME_CHARS (SEQ_DIGITS + 1 + SEQ_DIGITS + 1 + 2ul * SHA256_BYTES)
 
-static_assert(7 + 2 * HOST_ID_BYTES + 1 + NAME_CHARS < RANGE_TABLE_PATH_BYTES, "a path has room");
-static_assert(RANGE_TABLE_BYTES_TARGET + PACK_LINE_FIXED + PACK_ENTRIES_MAX * PACK_LINE_BYTES <
+static_assert(7 + 2ul * HOST_ID_BYTES + 1 + NAME_CHARS < RANGE_TABLE_PATH_BYTES, "a path has room");
+static_assert(RANGE_TABLE_BYTES_TARGET + PACK_LINE_FIXED +
+			      (size_t)(uint64_t)PACK_ENTRIES_MAX * PACK_LINE_BYTES <
 		      RANGE_TABLE_BYTES_MAX,
 	      "a table that may take another pack has room for it");
 
@@ -270,7 +271,7 @@ int range_table_parse_name(const char *text, struct range_table_name *ret_name)
 
 	if (strlen(text) != NAME_CHARS || take_seq(text, &name.first) < 0 ||
 	    take_seq(text + SEQ_DIGITS + 1, &name.last) < 0 ||
-	    bytes_from_hex(text + 2 * (SEQ_DIGITS + 1), name.id, SHA256_BYTES) < 0)
+	    bytes_from_hex(text + NAME_CHARS - 2ul * SHA256_BYTES, name.id, SHA256_BYTES) < 0)
 		return -EINVAL;
 	if (name.first > name.last || name.last == UINT64_MAX)
 		return -EINVAL;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The config file, and the making of a repository. */
+#include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/store_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define CHUNKER_GEAR 1
 #define CONFIG_SUM_AT (CONFIG_BYTES - 32)
@@ -17,8 +17,6 @@ static const char binding_domain[24] = "yore config binding v1\n";
 
 void store_config_new(struct store_config *ret_config)
 {
-	struct timespec now;
-
 	*ret_config = (struct store_config){ .version = FORMAT_VERSION,
 					     .hash = crypto_faster_hash(),
 					     .chunks = { .min = CHUNK_MIN_DEFAULT,
@@ -26,8 +24,7 @@ void store_config_new(struct store_config *ret_config)
 							 .max = CHUNK_MAX_DEFAULT },
 					     .bundle_target = BUNDLE_RAW_TARGET };
 	crypto_random(ret_config->repository, REPOSITORY_ID_BYTES);
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	ret_config->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	ret_config->created_ns = clock_now_ns();
 }
 
 int store_config_bytes(const struct store_config *config, uint8_t to[static CONFIG_BYTES])

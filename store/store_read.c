@@ -4,6 +4,7 @@
 #include "store/pack_format.h"
 #include "store/store_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -271,7 +272,7 @@ static int read_source(struct store_reader *reader, const struct chunk_id *id,
 {
 	const struct pack_entry entry = entry_of(id, place);
 	struct store *s = reader->store;
-	struct open_pack *pack;
+	struct open_pack *pack = NULL;
 	struct pack_info info;
 	int r = chunk_index_pack(s->index, place->pack, &info);
 
@@ -279,6 +280,7 @@ static int read_source(struct store_reader *reader, const struct chunk_id *id,
 		r = open_at_source(s, &info, place->pack, &pack);
 	if (r < 0)
 		return r;
+	assert(pack);
 	for (int i = 0; i < SOURCE_COPIES_MAX; i++) {
 		r = pack_reader_get(pack->reader, &entry, &reader->scratch, to);
 		if (r != -EBADMSG ||

@@ -10,6 +10,8 @@
 #define DOUBLINGS_MAX 8
 /* Judge after so many successes for each transfer that may run. */
 #define JUDGE_ROUNDS 3
+/* And then stay there for so many judgements before more are tried again. */
+#define HOLD_JUDGEMENTS 10
 /* Fewer bytes than this share of the last rate: more transfers did not help. */
 #define WORSE 0.9
 
@@ -18,6 +20,7 @@ void concurrency_init(struct concurrency *c, unsigned int max, uint32_t backoff_
 	*c = (struct concurrency){ .max = max > 0 ? max : 1,
 				   .backoff_ms = backoff_ms ? backoff_ms : CONCURRENCY_BACKOFF_MS };
 	c->allowed = c->max < CONCURRENCY_FIRST ? c->max : CONCURRENCY_FIRST;
+	c->allowed_then = c->allowed;
 }
 
 unsigned int concurrency_allowed(const struct concurrency *c)
@@ -43,10 +46,14 @@ static void judge(struct concurrency *c, int64_t now_ns)
 	if (c->successes < JUDGE_ROUNDS * concurrency_allowed(c))
 		return;
 	rate = took > 0 ? (double)c->bytes / (double)took : 0;
-	if (c->allowed > c->allowed_then && rate < WORSE * c->rate && c->allowed > 2)
-		c->allowed -= 1;
-	c->rate = rate;
-	c->allowed_then = c->allowed;
+	if (c->allowed > c->allowed_then && rate < WORSE * c->rate) {
+		c->allowed = c->allowed_then;
+		c->hold = HOLD_JUDGEMENTS;
+	} else {
+		c->allowed_then = c->allowed;
+		c->rate = rate;
+		c->hold -= c->hold > 0;
+	}
 	c->since_ns = now_ns;
 	c->bytes = 0;
 	c->successes = 0;
@@ -69,6 +76,8 @@ static void slow_down(struct concurrency *c, int64_t now_ns)
 	c->bytes = 0;
 	c->successes = 0;
 	c->rate = 0;
+	c->allowed_then = c->allowed;
+	c->hold = 0;
 }
 
 void concurrency_note(struct concurrency *c, int64_t now_ns, uint64_t bytes, int r)
@@ -84,7 +93,7 @@ void concurrency_note(struct concurrency *c, int64_t now_ns, uint64_t bytes, int
 	c->failures = 0;
 	c->successes++;
 	c->bytes += bytes;
-	if (c->allowed < c->max)
+	if (c->allowed < c->max && c->hold == 0)
 		c->allowed += 1 / c->allowed;
 	if (c->allowed > c->max)
 		c->allowed = c->max;

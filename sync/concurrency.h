@@ -6,8 +6,8 @@
  * A success allows a little more, up to a maximum; a remote that asks to slow
  * down, or does not answer, halves it, and nothing new begins for a random time
  * (full jitter) that doubles with each failure in a row. When more transfers
- * move fewer bytes than fewer did, one less is allowed: the line is full, and
- * more would only wait for one another.
+ * move fewer bytes than fewer did, it goes back to these for a while: the line is
+ * full, and more would only wait for one another.
  *
  * Time is what the caller says. Threads: owned by whoever holds its lock.
  */
@@ -29,6 +29,7 @@ struct concurrency {
 	unsigned int successes;
 	double rate; /* bytes a nanosecond, then */
 	double allowed_then;
+	unsigned int hold; /* judgements before more are allowed again */
 };
 
 #define CONCURRENCY_BACKOFF_MS 250

@@ -20,6 +20,7 @@
  *   -EPROTO      an answer that makes no sense; a redirect to elsewhere
  *   -EKEYREJECTED the server is not the one that it should be (host key, certificate)
  *   -ECANCELED   *cancel became true
+ *   -EIO         what should be put is damaged, or cannot be read, on this machine
  *   -EREMOTEIO   anything else that went wrong there
  *
  * Threads: any number may use one remote at once; each call is independent.
@@ -62,17 +63,17 @@ struct remote_abilities {
 	bool deletes;          /* false: append-only, or not allowed */
 	int64_t clock_skew_ms; /* theirs minus ours, if `has_clock` */
 	bool has_clock;
-	uint64_t free_bytes;   /* UINT64_MAX: unknown */
+	uint64_t free_bytes; /* UINT64_MAX: unknown */
 };
 
 /* Secrets and settings beside the URL; borrowed for the call, copied. NULL: none. */
 struct remote_settings {
-	const char *user, *password;              /* WebDAV; SFTP */
-	const char *key_file, *known_hosts;       /* SFTP */
+	const char *user, *password;                                  /* WebDAV; SFTP */
+	const char *key_file, *known_hosts;                           /* SFTP */
 	const char *access_key, *secret_key, *session_token, *region; /* S3 */
-	bool virtual_host;                        /* S3: bucket in the host's name */
-	const char *ca_file;                      /* TLS: a private CA */
-	bool append_only;                         /* never delete */
+	bool virtual_host;   /* S3: bucket in the host's name */
+	const char *ca_file; /* TLS: a private CA */
+	bool append_only;    /* never delete */
 	/* It has been filled before: a folder without a config is then an unmounted disk, not an
 	 * empty remote, and every call on it fails with -EREMOTEIO. */
 	bool known;
@@ -123,7 +124,9 @@ int remote_open(const char *url, const struct remote_settings *settings, struct 
 void remote_free(struct remote *r);
 CLEANUP_DEFINE(struct remote, remote_free)
 
-/** Put an object durably, whole or not at all. Returns 0, also when it was there already. */
+/** Put an object durably, whole or not at all. Returns 0, also when it was there already;
+ * -EBADMSG when another one, of another size, has its name (which is left as it is). Never makes
+ * the remote's own folder: -EREMOTEIO without one. */
 int remote_put(struct remote *r, const char *name, const struct remote_body *body,
 	       const volatile bool *cancel);
 /** Read up to n bytes at an offset; fewer only at the end. Returns the count or -errno. */
@@ -135,7 +138,9 @@ int remote_list(struct remote *r, const char *prefix, remote_list_visitor *visit
 		const volatile bool *cancel);
 /** Remove an object; gone already is fine. -EPERM on an append-only remote. */
 int remote_remove(struct remote *r, const char *name);
-/** Try it all with a small object of its own, and look at what the remote can do. */
+/** Try it all with a small object of its own, and look at what the remote can do. Makes the
+ * remote's own folder on a server (one level; not a remote that is `known`), and removes uploads
+ * that were given up a day ago. */
 int remote_probe(struct remote *r, struct remote_abilities *ret_abilities);
 /** [a-z0-9/-], no empty part, at most REMOTE_NAME_BYTES_MAX. */
 bool remote_name_valid(const char *name);

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define REMOTE_S3_MAGIC 0x73337233u
-#define LIST_BYTES_MAX (8u * 1024 * 1024)
+#define LIST_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define EMPTY_PAGES_MAX 1000
 #define PROBE_NAME_BYTES 64
 

@@ -69,6 +69,8 @@ static int run(const struct remote_sftp *s, const char *name, struct transfer_re
 	request->server = &server;
 	request->url = url;
 	r = transfer_run(s->engine, request, ret_answer);
+	request->server = NULL;
+	request->url = NULL;
 	if (r == -EACCES)
 		log_warning("%s: the server refuses %s: are the user, the key or password, and "
 			    "the rights of the folder right?",

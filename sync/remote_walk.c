@@ -19,9 +19,12 @@ static const struct spot *spots_of(const struct remote_entries *e)
 	return (const struct spot *)e->spots.data;
 }
 
+/* Dots are in no name of ours; but servers add ".NUMBER" to what they could not finish in tmp/. */
 static bool part_valid(const char *name)
 {
-	return !strchr(name, '/') && remote_name_valid(name);
+	const size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.");
+
+	return n > 0 && n <= REMOTE_NAME_BYTES_MAX && name[n] == '\0' && name[0] != '.';
 }
 
 int remote_entries_add(struct remote_entries *e, const char *name, bool is_folder,
@@ -87,8 +90,8 @@ static int walk_entry(const struct remote_walk *w, const char *folder, const cha
 	int n;
 
 	n = snprintf(name, sizeof(name), "%s%s", folder, entry);
-	if (n < 0 || (size_t)n >= sizeof(name))
-		return 0; /* longer than any name of ours */
+	if (n < 0 || (size_t)n >= sizeof(name) || strchr(entry, '.'))
+		return 0; /* no name of ours */
 	if (strncmp(name, w->prefix, prefix_n < (size_t)n ? prefix_n : (size_t)n) != 0)
 		return 0;
 	if (name[n - 1] != '/')

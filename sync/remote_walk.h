@@ -23,7 +23,7 @@ struct remote_entries {
 	struct byte_buf spots; /* of private structs */
 };
 
-/** Note one; a name that no part of an object's name can be is left out. Returns 0 or -ENOMEM. */
+/** Note one; names with other bytes than [a-z0-9.-] are left out. Returns 0 or -ENOMEM. */
 int remote_entries_add(struct remote_entries *e, const char *name, bool is_folder,
 		       const struct remote_stat *stat);
 size_t remote_entries_n(const struct remote_entries *e);

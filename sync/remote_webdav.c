@@ -25,7 +25,7 @@
 
 #define REMOTE_WEBDAV_MAGIC 0x64617672u
 /* A folder's listing: some 100,000 objects of what servers write about each. */
-#define LISTING_BYTES_MAX ((size_t)XML_BYTES_MAX)
+#define LISTING_BYTES_MAX XML_BYTES_MAX
 
 struct remote_webdav {
 	struct remote remote; /* first, so that a struct remote * is ours */
@@ -72,6 +72,8 @@ static int run(const struct remote_webdav *w, const char *name, struct transfer_
 	request->server = &server;
 	request->url = url;
 	r = transfer_run(w->engine, request, ret_answer);
+	request->server = NULL;
+	request->url = NULL;
 	if (r < 0)
 		return r;
 	if (ret_answer->status == 401 || ret_answer->status == 403)

@@ -86,7 +86,7 @@ void replicator_free(struct replicator *r)
 
 void replicator_stop(struct replicator *r)
 {
-	r->stop = true;
+	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
 }
 
 /* ---- status ---- */
@@ -103,6 +103,15 @@ bool replicator_holds_pack(struct replicator *r, const struct pack_id *id)
 	char path[PACK_PATH_BYTES];
 
 	return ledger_has(r->ledger, replicator_pack_path(r, id, path));
+}
+
+int replicator_suspect(struct replicator *r, const struct pack_id *id)
+{
+	char path[PACK_PATH_BYTES];
+
+	if (!ledger_has(r->ledger, replicator_pack_path(r, id, path)))
+		return 0;
+	return ledger_note(r->ledger, path, (struct ledger_line){ LEDGER_UPLOADED, SUSPECT_S });
 }
 
 static void count_packs(struct replicator *r, struct replicator_status *to)

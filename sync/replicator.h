@@ -99,6 +99,9 @@ int replicator_run(struct replicator *r);
 /** Let a pass end soon, with -ECANCELED. Until replicator_run is called anew. */
 void replicator_stop(struct replicator *r);
 void replicator_status(struct replicator *r, struct replicator_status *ret_status);
+/** Somebody read this pack of this host there, and it was bad: look at all of it in the next pass,
+ * and repair it. Any thread. 0 or -errno. */
+int replicator_suspect(struct replicator *r, const struct pack_id *id);
 /** Does the remote hold this record and everything it needs, as far as is known? */
 bool replicator_holds(struct replicator *r, uint64_t seq, const struct record_id *id);
 /** Does it hold this pack of this host? For letting the local copy go. */

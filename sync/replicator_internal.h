@@ -19,8 +19,9 @@
 #define REPLICATOR_THREADS_MAX 64
 #define REPLICATOR_PATIENCE 10
 #define REPLICATOR_ROUNDS 8
+#define SUSPECT_S 1 /* in the ledger: when a pack was uploaded that is to be read whole */
 #define NS_PER_S 1000000000LL
-#define VERIFY_S (REPLICATOR_VERIFY_DAYS * 24 * 3600LL)
+#define VERIFY_S (REPLICATOR_VERIFY_DAYS * 24LL * 3600)
 
 struct replicator {
 	struct timeline *timeline;

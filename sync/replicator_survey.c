@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define THEIRS_MAX (1u << 22)
-#define HOST_HEX (2 * HOST_ID_BYTES)
+#define HOST_HEX (2ul * HOST_ID_BYTES)
 
 /* ---- is it the same remote ---- */
 

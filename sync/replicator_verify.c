@@ -208,7 +208,8 @@ static int verify_job(struct replicator *r, size_t i, uint64_t *ret_bytes)
 
 	(void)replicator_pack_path(r, &pack->id, path);
 	crypto_random(&dice, sizeof(dice));
-	if (pack->here && dice % WHOLE_EVERY != 0)
+	if (pack->here && dice % WHOLE_EVERY != 0 &&
+	    ledger_get(r->ledger, path).when_s != SUSPECT_S)
 		x = compare_sample(r, pack, path);
 	/* Also what is not here any more, or could not be read here. */
 	if (x == -ENOENT)

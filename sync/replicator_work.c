@@ -2,11 +2,11 @@
 /* Jobs on several threads: as many at once as the remote takes, refused ones again. */
 #include "sync/replicator_internal.h"
 
+#include "store/base/clock.h"
 #include "store/base/log.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define NAP_NS 20000000LL
 
@@ -24,14 +24,6 @@ struct work {
 	int result;
 };
 
-static int64_t steady_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 /* With the lock held. */
 static bool is_over(const struct work *w)
 {
@@ -46,7 +38,7 @@ static int64_t wait_ns(const struct work *w)
 		return -1;
 	if (w->running >= concurrency_allowed(&w->r->concurrency))
 		return -1;
-	return concurrency_wait_ns(&w->r->concurrency, steady_ns());
+	return concurrency_wait_ns(&w->r->concurrency, clock_monotonic_ns());
 }
 
 /* Take a job. False when there will be none. */
@@ -56,7 +48,7 @@ static bool take(struct work *w, size_t *ret_i)
 
 	LOCK_SCOPE(&r->lock);
 	while (!is_over(w)) {
-		int64_t ns = wait_ns(w), until = steady_ns() + NAP_NS;
+		int64_t ns = wait_ns(w), until = clock_monotonic_ns() + NAP_NS;
 		struct timespec at;
 
 		if (ns == 0) {
@@ -66,8 +58,8 @@ static bool take(struct work *w, size_t *ret_i)
 		}
 		/* Not past a request to stop, which wakes nobody. */
 		if (ns > 0 && ns < NAP_NS)
-			until = steady_ns() + ns;
-		at = (struct timespec){ until / NS_PER_S, until % NS_PER_S };
+			until = clock_monotonic_ns() + ns;
+		at = clock_timespec(until);
 		(void)lock_wait_until(&r->lock, &w->wake, &at);
 	}
 	(void)pthread_cond_broadcast(&w->wake);
@@ -82,7 +74,7 @@ static void give_back(struct work *w, size_t i, uint64_t bytes, int result)
 
 	LOCK_SCOPE(&r->lock);
 	w->running--;
-	concurrency_note(&r->concurrency, steady_ns(), bytes, result);
+	concurrency_note(&r->concurrency, clock_monotonic_ns(), bytes, result);
 	r->status.transfers = concurrency_allowed(&r->concurrency);
 	if (result < 0 && result != -ECANCELED)
 		r->status.errors++;

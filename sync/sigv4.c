@@ -341,8 +341,7 @@ int sigv4_sign(const struct sigv4_identity *who, const struct sigv4_request *req
 	made.authorization = authorization(who, time, &headers, signature);
 	if (!made.target || !made.authorization)
 		return -ENOMEM;
-	*ret_signed = made;
-	made = (struct sigv4_signed){ 0 };
+	*ret_signed = (struct sigv4_signed){ STEAL(made.target), STEAL(made.authorization) };
 	return 0;
 }
 

@@ -16,6 +16,11 @@
 #define TAKEN_UP_MAX 64 /* tables taken up into one */
 #define GROWTH 2        /* a table is taken up while it is less than so many times as large */
 
+struct sized_table {
+	const struct range_table_name *name;
+	uint64_t size;
+};
+
 struct keeper {
 	struct store *store;
 	struct pack_context context;
@@ -28,7 +33,9 @@ struct keeper {
 	size_t n_packs, packs_room;
 	struct range_table_name taken[TAKEN_UP_MAX];
 	size_t n_taken;
-	size_t tables_left; /* of local.tables: those not taken up, oldest first */
+	struct sized_table *sizes; /* of the tables, smallest first */
+	bool relearn;              /* a damaged table was met */
+	size_t next_table;         /* of sizes: the next that may be taken up */
 	uint64_t last;
 	int n_written;
 };
@@ -39,6 +46,7 @@ static void keeper_done(struct keeper *k)
 	local_objects_done(&k->local);
 	read_scratch_done(&k->scratch);
 	range_table_done(&k->table);
+	free(k->sizes);
 	free(k->packs);
 }
 
@@ -127,22 +135,37 @@ static int visit_taken(void *context, const struct index_pack *pack)
 	return r < 0 ? r : note_pack(k, &pack->info.id);
 }
 
-static uint64_t table_size(struct keeper *k, const struct range_table_name *name)
+static int compare_sizes(const void *a, const void *b)
 {
-	char path[RANGE_TABLE_PATH_BYTES];
-	struct io_stat st;
+	const struct sized_table *x = a, *y = b;
 
-	return io_stat(k->context.io, range_table_path(name, path), &st) == 0 ? st.size
-									      : UINT64_MAX;
+	return x->size < y->size ? -1 : x->size > y->size;
 }
 
-/* Take up the newest tables while they are not much larger than what there is. */
+static int measure_tables(struct keeper *k)
+{
+	k->sizes = calloc(k->local.n_tables + 1, sizeof(*k->sizes));
+	if (!k->sizes)
+		return -ENOMEM;
+	for (size_t i = 0; i < k->local.n_tables; i++) {
+		char path[RANGE_TABLE_PATH_BYTES];
+		struct io_stat st = { .size = UINT64_MAX };
+
+		k->sizes[i].name = &k->local.tables[i];
+		(void)io_stat(k->context.io, range_table_path(k->sizes[i].name, path), &st);
+		k->sizes[i].size = st.size;
+	}
+	qsort(k->sizes, k->local.n_tables, sizeof(*k->sizes), compare_sizes);
+	return 0;
+}
+
+/* Take up the smallest tables while they are not much larger than what there is. */
 static int take_tables_up(struct keeper *k)
 {
-	while (k->tables_left > 0 && k->n_taken < TAKEN_UP_MAX) {
-		const struct range_table_name *name = &k->local.tables[k->tables_left - 1];
+	while (k->next_table < k->local.n_tables && k->n_taken < TAKEN_UP_MAX) {
+		const struct range_table_name *name = k->sizes[k->next_table].name;
 		const uint64_t bytes = range_table_bytes(&k->table);
-		const uint64_t size = table_size(k, name);
+		const uint64_t size = k->sizes[k->next_table].size;
 		const size_t had = k->table.packs.n, had_packs = k->n_packs;
 		const uint32_t had_n = k->table.n_packs;
 		int r;
@@ -150,17 +173,19 @@ static int take_tables_up(struct keeper *k)
 		if (size >= GROWTH * bytes || bytes + size > RANGE_TABLE_BYTES_TARGET / 2)
 			break;
 		r = read_table(k, name, visit_taken);
-		if (r > 0 || r == -EBADMSG || r == -EUCLEAN || r == -ENOENT) {
+		if (r != 0) {
 			k->table.packs.n = had;
 			k->table.n_packs = had_n;
 			k->n_packs = had_packs;
-			break;
 		}
-		if (r < 0)
-			return r;
-		k->tables_left--;
+		/* A damaged one goes too: its packs get another one with the next call. */
+		if (r == -EBADMSG || r == -EUCLEAN)
+			k->relearn = true;
+		else if (r != 0)
+			return r < 0 && r != -ENOENT ? r : 0;
+		k->next_table++;
 		k->taken[k->n_taken++] = *name;
-		if (name->first < k->name.first)
+		if (r == 0 && name->first < k->name.first)
 			k->name.first = name->first;
 	}
 	return 0;
@@ -272,7 +297,10 @@ static int prepare(struct keeper *k)
 		r = read_scratch_init(&k->scratch);
 	if (r == 0)
 		r = learn_tables(k);
-	k->tables_left = k->local.n_tables;
+	if (r == 0)
+		r = measure_tables(k);
+	if (r < 0)
+		return r;
 	/* Its packs are among those listed, and were listed later. */
 	if (k->local.n_records > 0)
 		k->last = k->local.records[k->local.n_records - 1].seq;
@@ -288,7 +316,7 @@ static int prepare(struct keeper *k)
 	} else if (k->last > 0) {
 		k->name.first = 1;
 	}
-	return r;
+	return 0;
 }
 
 int table_keeper_run(struct store *s)
@@ -310,5 +338,7 @@ int table_keeper_run(struct store *s)
 	}
 	if (r == 0 && k.table.n_packs > 0)
 		r = write_table(&k);
+	if (r == 0 && k.relearn)
+		r = ledger_reset(k.ledger, (const uint8_t[LEDGER_IDENTITY_BYTES]){ 0 });
 	return r < 0 ? r : k.n_written;
 }

@@ -4,7 +4,7 @@
  * where they go to the remotes like everything else.
  *
  * Each call that finds packs without a table writes one table of them, together
- * with the newest tables as long as these are less than twice as large: a
+ * with the smallest tables as long as these are less than twice as large: a
  * table is written anew a logarithmic number of times, and as many are left.
  * Tables that were taken up are noted as retired, then removed here.
  *

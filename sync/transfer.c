@@ -32,8 +32,8 @@
 #define HELD_MS_MIN 2
 #define NS_PER_MS 1000000ll
 #define NS_PER_S 1000000000ll
-#define BURST_PART 10              /* a bucket holds a tenth of a second's worth */
-#define BURST_BYTES_MIN (4 * 1024) /* or a little, at tiny rates */
+#define BURST_PART 10        /* a bucket holds a tenth of a second's worth */
+#define BURST_BYTES_MIN 4096 /* or a little, at tiny rates */
 
 TAILQ_HEAD(job_list, transfer_job);
 
@@ -162,11 +162,16 @@ static void reap(struct transfer *t)
 	}
 }
 
+static bool is_cancelled(const struct transfer_request *request)
+{
+	return request->cancel && __atomic_load_n(request->cancel, __ATOMIC_RELAXED);
+}
+
 static bool is_over(const struct transfer *t, struct transfer_job *job, bool stop, int64_t now)
 {
 	const int64_t ms = now / NS_PER_MS;
 
-	if (stop || (job->request->cancel && *job->request->cancel)) {
+	if (stop || is_cancelled(job->request)) {
 		job->error = -ECANCELED;
 		return true;
 	}

@@ -13,8 +13,8 @@
 #define TRANSFER_CONNECT_MS 15000
 #define TRANSFER_STALL_MS 30000
 #define TRANSFER_CONNECTIONS 32
-#define TRANSFER_COLLECT_BYTES (1024 * 1024)
-#define TRANSFER_HEADER_BYTES_MAX (64 * 1024)
+#define TRANSFER_COLLECT_BYTES ((size_t)1024 * 1024)
+#define TRANSFER_HEADER_BYTES_MAX 65536
 
 /*
  * Bytes that may move now: grows with time up to a tenth of a second's worth.

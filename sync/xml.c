@@ -19,10 +19,11 @@ struct walk {
 	int result;
 };
 
-static void parser_free_ptr(XML_Parser *parser)
+static void walk_done(struct walk *w)
 {
-	if (*parser)
-		XML_ParserFree(*parser);
+	if (w->parser)
+		XML_ParserFree(w->parser);
+	byte_buf_done(&w->text);
 }
 
 static void stop(struct walk *w, int r)
@@ -101,26 +102,22 @@ static void XMLCALL on_doctype(void *context, const char *name, const char *syst
 
 int xml_read(const void *data, size_t n, const struct xml_visitor *visitor, void *context)
 {
-	CLEANUP(parser_free_ptr) XML_Parser parser = NULL;
-	CLEANUP(byte_buf_done_ptr) struct byte_buf text = { 0 };
-	struct walk w = { .visitor = visitor, .context = context };
+	CLEANUP(walk_done) struct walk w = { .visitor = visitor, .context = context };
 	enum XML_Status status;
 
 	if (n > XML_BYTES_MAX)
 		return -EPROTO;
-	parser = XML_ParserCreateNS(NULL, NAMESPACE_END);
-	if (!parser)
+	w.parser = XML_ParserCreateNS(NULL, NAMESPACE_END);
+	if (!w.parser)
 		return -ENOMEM;
-	w.parser = parser;
-	XML_SetUserData(parser, &w);
-	XML_SetElementHandler(parser, on_start, on_end);
-	XML_SetCharacterDataHandler(parser, on_text);
-	XML_SetStartDoctypeDeclHandler(parser, on_doctype);
-	status = XML_Parse(parser, data, (int)n, XML_TRUE);
-	text = w.text; /* to be released */
+	XML_SetUserData(w.parser, &w);
+	XML_SetElementHandler(w.parser, on_start, on_end);
+	XML_SetCharacterDataHandler(w.parser, on_text);
+	XML_SetStartDoctypeDeclHandler(w.parser, on_doctype);
+	status = XML_Parse(w.parser, data, (int)n, XML_TRUE);
 	if (w.result != 0)
 		return w.result;
 	if (status == XML_STATUS_OK)
 		return 0;
-	return XML_GetErrorCode(parser) == XML_ERROR_NO_MEMORY ? -ENOMEM : -EPROTO;
+	return XML_GetErrorCode(w.parser) == XML_ERROR_NO_MEMORY ? -ENOMEM : -EPROTO;
 }

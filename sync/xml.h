@@ -15,7 +15,7 @@
 
 #include <stddef.h>
 
-#define XML_BYTES_MAX (64u * 1024 * 1024)
+#define XML_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define XML_DEPTH_MAX 16
 #define XML_ELEMENTS_MAX 2000000 /* a WebDAV folder of 150,000 objects */
 #define XML_TEXT_MAX 8192

@@ -83,8 +83,8 @@ __attribute__((format(printf, 4, 5))) static void holds(struct look *look, enum 
 /* For how long it must be gone: longer each time that it came back. */
 static int64_t hold_ns(const struct look *look, const struct condition *c)
 {
-	const int64_t most = look->repeat_ns > 0 ? look->repeat_ns : DAMPED_S * ALERT_NS_PER_S;
-	int64_t hold = HOLD_S * ALERT_NS_PER_S;
+	const int64_t most = look->repeat_ns > 0 ? look->repeat_ns : DAMPED_S * NS_PER_S;
+	int64_t hold = HOLD_S * NS_PER_S;
 
 	for (uint32_t i = 0; i < c->returns && hold < most; i++)
 		hold *= 2;
@@ -114,7 +114,7 @@ static void fade(struct look *look, struct condition *c)
 /* Long enough ago that its coming back would be something new. */
 static bool is_forgotten(const struct look *look, const struct condition *c)
 {
-	const int64_t most = look->repeat_ns > 0 ? look->repeat_ns : DAMPED_S * ALERT_NS_PER_S;
+	const int64_t most = look->repeat_ns > 0 ? look->repeat_ns : DAMPED_S * NS_PER_S;
 	int64_t age = look->p->now_ns - c->ended_ns;
 
 	return c->ended_ns != 0 && c->tell == TELL_NOTHING && !c->sending &&

@@ -15,12 +15,12 @@
 #ifndef TOOLS_ALERT_INTERNAL_H
 #define TOOLS_ALERT_INTERNAL_H
 
+#include "store/base/clock.h"
 #include "store/base/lock.h"
 #include "tools/alert.h"
 
 #include <stdatomic.h>
 
-#define ALERT_NS_PER_S INT64_C(1000000000)
 #define CONDITIONS_MAX 1024
 
 enum alert_kind {

@@ -36,10 +36,7 @@ static void event_done(struct event *e)
 
 static int64_t monotonic_s(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return clock_monotonic_ns() / NS_PER_S;
 }
 
 /* ---- the text ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/mount.h"
+#include "snapshots/mount_kind.h"
 #include "tools/cmd_table.h"
 #include "tools/config.h"
 #include "tools/daemon_note.h"
@@ -7,7 +8,6 @@
 #include "tools/options.h"
 
 #include <errno.h>
-#include <mntent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,20 +19,14 @@
 /* The repository that a mount shows, as its source names it; the caller frees it. NULL: unknown. */
 static char *repository_of(const char *mountpoint)
 {
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	char *path = NULL;
-	struct mntent *m;
+	CLEANUP(mount_table_done) struct mount_table mounts = { 0 };
+	const struct mount_row *row;
 
-	while (mounts && (m = getmntent(mounts))) {
-		if (strcmp(m->mnt_dir, mountpoint) != 0 || strcmp(m->mnt_type, "fuse.yore") != 0 ||
-		    strncmp(m->mnt_fsname, "yore:", 5) != 0)
-			continue;
-		free(path);
-		path = strdup(m->mnt_fsname + 5);
-	}
-	if (mounts)
-		(void)endmntent(mounts);
-	return path;
+	(void)mount_table_load(&mounts);
+	row = mount_table_top(&mounts, mountpoint);
+	if (!row || !mount_kind_is_own(row) || strncmp(row->source, "yore:", 5) != 0)
+		return NULL;
+	return strdup(row->source + 5);
 }
 
 /* The daemon that protects behind this mount would mount again: it is asked to end, and waited

@@ -99,7 +99,8 @@ static int refuse(char **ret_wrong, const char *what)
 	return *ret_wrong ? -EINVAL : -ENOMEM;
 }
 
-int config_key_path(const char *text, char **ret_path)
+/* A path as files give it, made absolute. 0, -EINVAL (relative, or no home), -ENOMEM. */
+static int take_path(const char *text, char **ret_path)
 {
 	CLEANUP(free_ptr) char *plain = strdup(text);
 	int r;
@@ -129,7 +130,7 @@ static int set_path(const struct config_key *k, char **to, const char *text, cha
 	if (text[0] == '\0' && k->kind == CONFIG_KIND_PLACE)
 		path = strdup("");
 	else
-		r = config_key_path(text, &path);
+		r = take_path(text, &path);
 	if (r == -EINVAL)
 		return refuse(ret_wrong, "it wants a path that begins with '/' or '~/'");
 	if (!path)

@@ -47,7 +47,5 @@ extern const size_t config_source_keys_n;
  * -EINVAL with *ret_wrong (the caller frees it) saying what would be right; -ENOMEM.
  */
 int config_key_set(const struct config_key *k, void *base, const char *text, char **ret_wrong);
-/** A path as files give it, made absolute. 0, -EINVAL (relative, or no home), -ENOMEM. */
-int config_key_path(const char *text, char **ret_path);
 
 #endif

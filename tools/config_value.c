@@ -174,14 +174,6 @@ int config_value_number(const char *text, bool percent, unsigned int max, unsign
 	return 0;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* What stands after a backslash; `at` moves past it. */
 static int unescape(const char **at)
 {
@@ -197,8 +189,8 @@ static int unescape(const char **at)
 	case 't':
 		return '\t';
 	case 'x':
-		high = hex_digit((*at)[0]);
-		low = high < 0 ? -1 : hex_digit((*at)[1]);
+		high = bytes_hex_digit((*at)[0]);
+		low = high < 0 ? -1 : bytes_hex_digit((*at)[1]);
 		*at += low < 0 ? 0 : 2;
 		return low < 0 || high * 16 + low == 0 ? -EINVAL : high * 16 + low;
 	default:

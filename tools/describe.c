@@ -2,6 +2,7 @@
 #include "tools/describe.h"
 
 #include "store/base/bytes.h"
+#include "store/base/clock.h"
 #include "tools/output.h"
 
 #include <errno.h>
@@ -11,8 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-
-#define NS_PER_S 1000000000ll
 
 static json_t *tags_json(const char *tags)
 {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/metrics.h"
 
+#include "store/base/clock.h"
 #include "tools/output.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#define NS_PER_S INT64_C(1000000000)
 
 static void family(FILE *to, const char *name, const char *type, const char *unit, const char *help)
 {
@@ -21,7 +20,8 @@ static void family(FILE *to, const char *name, const char *type, const char *uni
 
 static void put_seconds(FILE *to, int64_t ns)
 {
-	(void)fprintf(to, " %" PRId64 ".%09" PRId64 "\n", ns / NS_PER_S, ns % NS_PER_S);
+	(void)fprintf(to, " %" PRId64 ".%09" PRId64 "\n", (int64_t)(ns / NS_PER_S),
+		      (int64_t)(ns % NS_PER_S));
 }
 
 static void gauge(FILE *to, const char *name, const char *unit, uint64_t value, const char *help)

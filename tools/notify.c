@@ -2,6 +2,7 @@
 #include "tools/notify.h"
 
 #include "store/base/cleanup.h"
+#include "store/base/clock.h"
 #include "store/base/log.h"
 
 #include <errno.h>
@@ -13,9 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
-#define US_PER_S 1000000u
 #define NS_PER_US 1000
 
 /* A path, or with '@' for its first byte a name in the abstract space. */
@@ -82,26 +81,15 @@ void notify_watchdog(void)
 void notify_reloading(void)
 {
 	char text[80];
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-		       (uint64_t)now.tv_sec * US_PER_S + (uint64_t)now.tv_nsec / NS_PER_US);
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+		       clock_monotonic_ns() / NS_PER_US);
 	send_text(text);
 }
 
 void notify_stopping(void)
 {
 	send_text("STOPPING=1");
-}
-
-void notify_extend(unsigned int seconds)
-{
-	char text[64];
-
-	(void)snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%" PRIu64,
-		       (uint64_t)seconds * US_PER_S);
-	send_text(text);
 }
 
 /* A decimal number and nothing else. */

@@ -26,8 +26,6 @@ void notify_watchdog(void);
 void notify_reloading(void);
 /** It has been asked to end. */
 void notify_stopping(void);
-/** The manager gives up a start or stop that says nothing for long: ask for `seconds` from now. */
-void notify_extend(unsigned int seconds);
 /**
  * How often notify_watchdog() is wanted at least, in microseconds; half of it is wise. 0: not at
  * all, or of another process.

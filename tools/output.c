@@ -3,6 +3,7 @@
 
 #include "store/base/bytes.h"
 #include "store/base/cleanup.h"
+#include "store/base/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S 1000000000ll
 #define JSON_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY)
 
 char *output_size(uint64_t bytes, char to[static OUTPUT_SIZE_BYTES])

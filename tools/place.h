@@ -15,7 +15,7 @@ struct place {
 	struct snapshot_info snapshot;
 	struct io *io; /* where `hold` is of; NULL: nothing is held */
 	int hold;      /* keeps the snapshot: see place_hold */
-	char *path; /* "" (everything) or "/home/me"; free with place_done */
+	char *path;    /* "" (everything) or "/home/me"; free with place_done */
 };
 
 /** Find it; what went wrong is said. EXIT_CODE_DONE or an exit code. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/progress.h"
 
+#include "store/base/clock.h"
 #include "tools/output.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 
 #define LINE_BYTES 512
 #define REDRAW_NS 200000000ll
-#define NS_PER_S 1000000000ll
 
 struct progress {
 	progress_sampler *sample;
@@ -32,14 +32,6 @@ struct progress {
 /* The terminal is one for the whole process: whether a progress line stands on it. */
 static pthread_mutex_t terminal = PTHREAD_MUTEX_INITIALIZER;
 static bool line_stands;
-
-static int64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 /* With `terminal` held. */
 static void clear_line(void)
@@ -153,8 +145,8 @@ static void draw(const struct progress *p, const struct progress_state *state, d
 {
 	char line[LINE_BYTES];
 
-	(void)progress_format(state, monotonic_ns() - p->start_ns, rate, terminal_width(), line,
-			      sizeof(line));
+	(void)progress_format(state, clock_monotonic_ns() - p->start_ns, rate, terminal_width(),
+			      line, sizeof(line));
 	(void)pthread_mutex_lock(&terminal);
 	(void)fprintf(stderr, p->color ? "\r\033[2m%s\033[0m\033[K" : "\r%s\033[K", line);
 	(void)fflush(stderr);
@@ -173,16 +165,15 @@ static void *draw_until_ended(void *argument)
 
 	(void)pthread_mutex_lock(&p->mutex);
 	while (!p->ended) {
-		int64_t next = monotonic_ns() + REDRAW_NS;
+		int64_t next = clock_monotonic_ns() + REDRAW_NS;
 
-		until.tv_sec = next / NS_PER_S;
-		until.tv_nsec = next % NS_PER_S;
+		until = clock_timespec(next);
 		if (pthread_cond_timedwait(&p->wake, &p->mutex, &until) != ETIMEDOUT)
 			continue;
 		(void)pthread_mutex_unlock(&p->mutex);
 		memset(&state, 0, sizeof(state));
 		p->sample(p->context, &state);
-		next = monotonic_ns();
+		next = clock_monotonic_ns();
 		rate = progress_rate(rate, before, before_ns, state.done, next);
 		before = state.done;
 		before_ns = next;
@@ -213,7 +204,7 @@ int progress_start(bool quiet, progress_sampler *sample, void *context,
 	p->sample = sample;
 	p->context = context;
 	p->color = !no_color || !no_color[0];
-	p->start_ns = monotonic_ns();
+	p->start_ns = clock_monotonic_ns();
 	(void)pthread_mutex_init(&p->mutex, NULL);
 	(void)pthread_condattr_init(&attributes);
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

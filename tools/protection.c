@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/protection.h"
 
+#include "store/base/clock.h"
 #include "tools/output.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NS_PER_S INT64_C(1000000000)
 #define PATH_SHOWN_BYTES 96
 
 void protection_done(struct protection *p)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/base/clock.h"
 #include "tools/protection.h"
 
 #include "snapshots/timeline.h"
@@ -16,7 +17,6 @@
 #define REPORT_BYTES_MAX MIB(16)
 #define REPORT_FORMAT 1
 #define SOURCES_MAX RECORD_SOURCES_MAX
-#define NS_PER_S INT64_C(1000000000)
 /* Other programs' use of the disk is no news before it changed by so much. */
 #define FREE_BYTES_STEP MIB(64)
 

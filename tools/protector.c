@@ -14,7 +14,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS 10000
@@ -30,24 +29,6 @@
 #define IO_CLASS_SHIFT 13
 #define PRIORITY_KNOWN 0x100 /* beside a nice value and a class */
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	(void)clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
-int64_t monotonic_ns(void)
-{
-	return clock_ns(CLOCK_MONOTONIC);
-}
-
-int64_t boottime_ns(void)
-{
-	return clock_ns(CLOCK_BOOTTIME);
-}
-
 static void wake(int fd)
 {
 	uint64_t one = 1;
@@ -55,7 +36,8 @@ static void wake(int fd)
 	(void)!write(fd, &one, sizeof(one));
 }
 
-void protector_sleep(struct protector *p, int64_t ms)
+/* Sleep until woken, stopped, or this long. */
+static void sleep_ms(struct protector *p, int64_t ms)
 {
 	struct pollfd fd = { .fd = p->wake, .events = POLLIN };
 	uint64_t count;
@@ -119,7 +101,7 @@ static void give_repository_up(struct protector *p)
 static void look_for_repository(struct protector *p)
 {
 	char why[PROTECTION_TEXT_BYTES];
-	const int64_t now = monotonic_ns();
+	const int64_t now = clock_monotonic_ns();
 
 	if (repository_is_there(p)) {
 		if (p->gone_ns != 0)
@@ -153,7 +135,7 @@ static int64_t target_due_ms(struct protector *p, const struct target *t, int64_
 	if (target_rests(t))
 		return -1;
 	if (t->is_stream)
-		return boottime_ns() >= t->run_due_ns ? 0 : -1;
+		return clock_boottime_ns() >= t->run_due_ns ? 0 : -1;
 	watch_state(p->watch, t->watched, &state);
 	if (state.first_ns == 0)
 		return state.everything ? 0 : -1;
@@ -165,7 +147,7 @@ static int64_t target_due_ms(struct protector *p, const struct target *t, int64_
 /* Milliseconds until a snapshot is due, or -1. */
 static int64_t due_ms(struct protector *p)
 {
-	int64_t now = monotonic_ns(), least = p->n_dropped > 0 ? 0 : -1;
+	int64_t now = clock_monotonic_ns(), least = p->n_dropped > 0 ? 0 : -1;
 
 	for (size_t i = 0; i < p->n_targets; i++) {
 		int64_t ms = target_due_ms(p, &p->targets[i], now);
@@ -181,7 +163,7 @@ static int64_t due_ms(struct protector *p)
 /* How long nothing needs to be looked at unless something is told. */
 static int tick_ms(const struct protector *p)
 {
-	const int64_t now = boottime_ns();
+	const int64_t now = clock_boottime_ns();
 	int64_t least = p->gone_ns != 0 ? GONE_TICK_MS : TICK_MS;
 
 	for (size_t i = 0; i < p->n_targets; i++) {
@@ -199,7 +181,7 @@ static int tick_ms(const struct protector *p)
 static void ask_for_whole_walks(struct protector *p)
 {
 	const int64_t every = (int64_t)p->config.full_walk_ms * NS_PER_MS;
-	const int64_t now = boottime_ns();
+	const int64_t now = clock_boottime_ns();
 
 	for (size_t i = 0; every > 0 && i < p->n_targets; i++) {
 		struct target *t = &p->targets[i];
@@ -218,7 +200,7 @@ static void ask_for_whole_walks(struct protector *p)
  */
 static void look_for_moved(struct protector *p)
 {
-	const int64_t now = monotonic_ns();
+	const int64_t now = clock_monotonic_ns();
 
 	if (now < p->moved_look_ns)
 		return;
@@ -235,17 +217,28 @@ static void look_for_moved(struct protector *p)
 	}
 }
 
-/* A source that was never there must not keep the others from being captured. */
+/* Is it the repository or its mount, which are left out of every snapshot? */
+static bool is_own(const struct protector *p, const struct target *t, const struct stat *st)
+{
+	const char *mountpoint = p->options.mountpoint;
+
+	return (st && st->st_dev == p->repository_device && st->st_ino == p->repository_inode) ||
+	       (mountpoint && strcmp(t->path, mountpoint) == 0);
+}
+
+/* A source that was never there, or never is taken, must not stop the others. */
 static void look_for_missing(struct protector *p)
 {
 	for (size_t i = 0; i < p->n_targets; i++) {
 		struct target *t = &p->targets[i];
 		struct stat st;
-		bool missing;
+		bool missing, own;
 
 		if (t->is_stream || t->captured_ns != 0)
 			continue;
 		missing = lstat(t->path, &st) < 0;
+		own = is_own(p, t, missing ? NULL : &st);
+		missing |= own;
 		if (missing == t->missing)
 			continue;
 		t->missing = missing;
@@ -253,7 +246,9 @@ static void look_for_missing(struct protector *p)
 		p->state.sources[i].absent = missing;
 		lock_drop(&p->lock);
 		if (missing)
-			protector_problem(p, t->path, "is not there; it is protected when it comes",
+			protector_problem(p, t->path,
+					  own ? "is yore's own and is not protected"
+					      : "is not there; it is protected when it comes",
 					  0);
 		protector_touch(p);
 	}
@@ -276,7 +271,7 @@ static void run_round(struct protector *p)
 	if (r == -ECANCELED)
 		return;
 	wait_ns = protector_backoff_ns(++p->failures);
-	p->retry_ns = monotonic_ns() + wait_ns;
+	p->retry_ns = clock_monotonic_ns() + wait_ns;
 	(void)snprintf(why, sizeof(why), "no snapshot could be taken: %s", strerror(-r));
 	log_error("%s; it is tried again in %lld s", why, (long long)(wait_ns / NS_PER_S));
 	protector_say_stopped(p, why);
@@ -298,7 +293,7 @@ static void adopt(struct protector *p)
 	(void)snprintf(why, sizeof(why), "the sources cannot be watched: %s", strerror(-r));
 	log_error("%s; it is tried again in %d s", why, TICK_MS / 1000);
 	protector_say_stopped(p, why);
-	protector_sleep(p, TICK_MS);
+	sleep_ms(p, TICK_MS);
 }
 
 /* Look once at what there is to do, and do it or wait. */
@@ -327,11 +322,11 @@ static void step(struct protector *p)
 	if (ms == 0)
 		run_round(p);
 	else if (ms > 0)
-		protector_sleep(p, ms); /* what comes meanwhile only makes it later */
+		sleep_ms(p, ms); /* what comes meanwhile only makes it later */
 	else if (watch_wait(p->watch, p->wake, tick_ms(p)) > 0)
 		protector_touch(p);
 	else
-		protector_sleep(p, 0); /* it was woken */
+		sleep_ms(p, 0); /* it was woken */
 }
 
 static void *protect_thread(void *argument)
@@ -342,7 +337,7 @@ static void *protect_thread(void *argument)
 	(void)pthread_setname_np(pthread_self(), "yore-protect");
 	while (!atomic_load(&p->stopping)) {
 		protector_lower_priority(p, &priority);
-		atomic_store(&p->heartbeat_ns, monotonic_ns());
+		atomic_store(&p->heartbeat_ns, clock_monotonic_ns());
 		step(p);
 	}
 	/* What is pending goes into a last snapshot, unless it is asked to hurry; also a change of
@@ -415,7 +410,7 @@ static void take_config(struct protector *p, struct config *config)
 	atomic_store(&p->nice, (int)p->config.nice);
 	atomic_store(&p->io, (int)p->config.io);
 	atomic_store(&p->patience_ns, INT64_MAX);
-	atomic_store(&p->heartbeat_ns, monotonic_ns());
+	atomic_store(&p->heartbeat_ns, clock_monotonic_ns());
 }
 
 int protector_new(const struct protector_options *options, struct config *config,

@@ -34,7 +34,7 @@ struct round {
 
 bool target_rests(const struct target *t)
 {
-	return t->missing || (t->retry_ns != 0 && boottime_ns() < t->retry_ns);
+	return t->missing || (t->retry_ns != 0 && clock_boottime_ns() < t->retry_ns);
 }
 
 /* Its own doing, not the repository's: the others go on, and it is tried again later. */
@@ -50,7 +50,7 @@ static void note_failure(struct target *t)
 			wait *= 2;
 		wait = wait < every ? wait : every;
 	}
-	t->retry_ns = boottime_ns() + wait;
+	t->retry_ns = clock_boottime_ns() + wait;
 }
 
 static void note_success(struct target *t)
@@ -255,7 +255,7 @@ static void keep_told(void *context, const struct capture_source_result *result)
 static void note_changes(struct protection_source *s, const struct capture_source_result *told,
 			 bool committed)
 {
-	protection_source_grow(s, boottime_ns() / NS_PER_HOUR, told->new_stored_bytes);
+	protection_source_grow(s, clock_boottime_ns() / NS_PER_HOUR, told->new_stored_bytes);
 	if (!committed)
 		return;
 	s->files_changed = told->files_changed;
@@ -281,7 +281,7 @@ static void note_source(struct protector *p, const struct part *part, const stru
 			continue;
 		if (t->walked_ns != k->walk_start_ns)
 			t->walk_due_ns =
-				boottime_ns() + (int64_t)p->config.full_walk_ms * NS_PER_MS;
+				clock_boottime_ns() + (int64_t)p->config.full_walk_ms * NS_PER_MS;
 		t->captured_ns = k->captured_ns;
 		t->walked_ns = k->walk_start_ns;
 		s->captured_ns = k->captured_ns;
@@ -296,7 +296,7 @@ static void note_source(struct protector *p, const struct part *part, const stru
 
 static double seconds_since(int64_t from_ns)
 {
-	return (double)(monotonic_ns() - from_ns) / 1e9;
+	return (double)(clock_monotonic_ns() - from_ns) / 1e9;
 }
 
 static double cpu_seconds(void)
@@ -370,7 +370,7 @@ static int capture_round(struct protector *p, struct target *stream, bool *ret_o
 /* Run one stream's program. Returns 0, -EALREADY, or -errno of the repository. */
 static int run_stream(struct protector *p, struct target *t)
 {
-	const int64_t next = boottime_ns() + (int64_t)t->config->every_ms * NS_PER_MS;
+	const int64_t next = clock_boottime_ns() + (int64_t)t->config->every_ms * NS_PER_MS;
 	bool own_fault;
 	int r = capture_round(p, t, &own_fault);
 
@@ -387,7 +387,7 @@ static int run_stream(struct protector *p, struct target *t)
 /* Each on its own: a program that fails costs nothing but its own file. */
 static int run_streams(struct protector *p)
 {
-	int64_t now = boottime_ns();
+	int64_t now = clock_boottime_ns();
 	int all = -EALREADY;
 
 	for (size_t i = 0; i < p->n_targets && !p->cancel; i++) {
@@ -414,7 +414,7 @@ static bool has_trees(const struct protector *p)
 
 int protector_round(struct protector *p)
 {
-	int64_t began = monotonic_ns();
+	int64_t began = clock_monotonic_ns();
 	double cpu = cpu_seconds();
 	bool own_fault;
 	int r = -EALREADY, e;

@@ -57,7 +57,7 @@ static void recall_targets(struct protector *p, struct target *targets, size_t n
 {
 	CLEANUP(record_done) struct record record = { 0 };
 	struct snapshot_info latest;
-	const int64_t now = boottime_ns();
+	const int64_t now = clock_boottime_ns();
 
 	for (size_t i = 0; i < n; i++)
 		/* Everything is walked when the watch begins. */
@@ -185,7 +185,7 @@ int protector_adopt(struct protector *p)
 		return r;
 	recall_targets(p, targets, n);
 	/* It may list every folder: nobody shall wait for that. */
-	p->watching_ns = monotonic_ns();
+	p->watching_ns = clock_monotonic_ns();
 	r = start_watch(p, targets, n, &watch);
 	if (r < 0) {
 		targets_free(targets, n);

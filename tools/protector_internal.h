@@ -20,15 +20,14 @@
 #include "snapshots/capture.h"
 #include "snapshots/retention.h"
 #include "snapshots/watch.h"
+#include "store/base/clock.h"
 #include "store/base/lock.h"
 #include "tools/alert.h"
 #include "tools/protector.h"
 
 #include <stdatomic.h>
 
-#define NS_PER_S 1000000000ll
 #define NS_PER_HOUR (3600 * NS_PER_S)
-#define NS_PER_MS 1000000ll
 
 /* One configured source. */
 struct target {
@@ -92,11 +91,6 @@ struct protector {
 	atomic_int_fast64_t patience_ns;  /* so long it may be busy with one thing */
 };
 
-int64_t monotonic_ns(void);
-/* Goes on while the machine sleeps. */
-int64_t boottime_ns(void);
-/* Sleep until woken, stopped, or this long. */
-void protector_sleep(struct protector *p, int64_t ms);
 /* How long to wait after so many failures, one after another. */
 int64_t protector_backoff_ns(unsigned int failures);
 /* Snapshots leave the machine to its users. `known` is the caller's, and 0 at first. */

@@ -119,7 +119,7 @@ void protector_say_stopped(struct protector *p, const char *why)
 /* How each source is watched, and since when its oldest change waits. */
 static void refresh_sources(struct protector *p)
 {
-	int64_t now = monotonic_ns();
+	int64_t now = clock_monotonic_ns();
 
 	LOCK_SCOPE(&p->config_lock);
 	for (size_t i = 0; p->watch && i < p->n_targets; i++) {
@@ -137,7 +137,7 @@ static void refresh_sources(struct protector *p)
 			struct protection_source *s = &p->state.sources[i];
 
 			s->watch = state;
-			protection_source_grow(s, boottime_ns() / NS_PER_HOUR, 0);
+			protection_source_grow(s, clock_boottime_ns() / NS_PER_HOUR, 0);
 			if (pending != 0 && (s->pending_ns == 0 || pending < s->pending_ns))
 				s->pending_ns = pending;
 		}
@@ -177,9 +177,9 @@ static void feed_watchdog(struct protector *p, uint64_t *moved)
 			     atomic_load(&p->progress.directories);
 
 	if (now_moved != *moved)
-		atomic_store(&p->heartbeat_ns, monotonic_ns());
+		atomic_store(&p->heartbeat_ns, clock_monotonic_ns());
 	*moved = now_moved;
-	if (monotonic_ns() - atomic_load(&p->heartbeat_ns) < atomic_load(&p->patience_ns))
+	if (clock_monotonic_ns() - atomic_load(&p->heartbeat_ns) < atomic_load(&p->patience_ns))
 		notify_watchdog();
 }
 
@@ -234,23 +234,23 @@ void *protector_report_thread(void *argument)
 
 	(void)pthread_setname_np(pthread_self(), "yore-report");
 	for (;;) {
-		int64_t ms = 0, now = monotonic_ns();
+		int64_t ms = 0, now = clock_monotonic_ns();
 
 		protector_lower_priority(p, &priority);
 		if (watchdog_ms > 0)
 			feed_watchdog(p, &moved);
 		if (atomic_exchange(&p->changed, false) || now >= due) {
 			ms = tell(p);
-			told = monotonic_ns();
+			told = clock_monotonic_ns();
 			due = told + ms * NS_PER_MS;
 		}
-		ms = (due - monotonic_ns()) / NS_PER_MS + 1;
+		ms = (due - clock_monotonic_ns()) / NS_PER_MS + 1;
 		if (watchdog_ms > 0 && (uint64_t)ms > watchdog_ms)
 			ms = (int64_t)watchdog_ms;
 		if (!wait_for_news(p, (int)ms))
 			break;
 		/* Much may happen in a moment: it is told once. */
-		ms = (told - monotonic_ns()) / NS_PER_MS + GATHER_MS;
+		ms = (told - clock_monotonic_ns()) / NS_PER_MS + GATHER_MS;
 		if (ms > 0 && atomic_load(&p->changed) && !wait_for_news(p, (int)ms))
 			break;
 	}

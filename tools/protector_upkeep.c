@@ -138,12 +138,13 @@ static void thin(struct upkeep *u)
 		u->thin_due_ns = 0;
 		return;
 	}
-	if (monotonic_ns() < u->thin_due_ns)
+	if (clock_monotonic_ns() < u->thin_due_ns)
 		return;
 	r = retention_plan_make(u->p->timeline, &keep, clock_now_ns(), &plan);
 	if (r == 0)
 		r = forget_expired(u, &plan);
-	u->thin_due_ns = monotonic_ns() + (r < 0 ? THIN_MOST_S * NS_PER_S : thin_every_ns(&keep));
+	u->thin_due_ns =
+		clock_monotonic_ns() + (r < 0 ? THIN_MOST_S * NS_PER_S : thin_every_ns(&keep));
 	if (r < 0)
 		(void)log_errno(r, "thinning the timeline failed; it is tried again in %d s",
 				THIN_MOST_S);
@@ -201,7 +202,7 @@ static void collect(struct upkeep *u)
 					   .context = u };
 	int r;
 
-	if (monotonic_ns() < u->collect_due_ns || !collection_is_due(u))
+	if (clock_monotonic_ns() < u->collect_due_ns || !collection_is_due(u))
 		return;
 	lock_take(&p->lock);
 	options.bytes_per_second = p->collect_rate;
@@ -214,7 +215,7 @@ static void collect(struct upkeep *u)
 	if (r == -ECANCELED)
 		return;
 	if (r < 0) {
-		u->collect_due_ns = monotonic_ns() + RETRY_S * NS_PER_S;
+		u->collect_due_ns = clock_monotonic_ns() + RETRY_S * NS_PER_S;
 		if (r != -EBUSY)
 			(void)log_errno(r, "collection ended early; it is tried again in %d min",
 					RETRY_S / 60);
@@ -245,7 +246,7 @@ static void show_verified(void *context, uint64_t done_bytes, uint64_t all_bytes
 	if (u->rate == 0)
 		return;
 	due_ns = u->began_ns + (int64_t)((double)done_bytes / (double)u->rate * 1e9);
-	while (monotonic_ns() < due_ns && !u->p->cancel)
+	while (clock_monotonic_ns() < due_ns && !u->p->cancel)
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 100 * NS_PER_MS }, NULL);
 }
 
@@ -277,16 +278,17 @@ static void verify(struct upkeep *u)
 	u->rate = p->verify_rate;
 	r = p->verify_every_ms > 0;
 	lock_drop(&p->lock);
-	if (!r || monotonic_ns() < u->verify_due_ns || !is_due(u, u->verified_ns, DAY_S * NS_PER_S))
+	if (!r || clock_monotonic_ns() < u->verify_due_ns ||
+	    !is_due(u, u->verified_ns, DAY_S * NS_PER_S))
 		return;
 	options.percent = days > 1 ? (unsigned int)((99 + days) / days) : 100;
 	u->errors = 0;
-	u->began_ns = monotonic_ns();
+	u->began_ns = clock_monotonic_ns();
 	r = scrub_run(p->options.session->store, &options, &result);
 	if (r == -ECANCELED)
 		return;
 	if (r < 0) {
-		u->verify_due_ns = monotonic_ns() + RETRY_S * NS_PER_S;
+		u->verify_due_ns = clock_monotonic_ns() + RETRY_S * NS_PER_S;
 		(void)log_errno(r, "verification ended early; it is tried again in %d min",
 				RETRY_S / 60);
 		return;
@@ -307,7 +309,7 @@ static void verify(struct upkeep *u)
 static bool rest(const struct upkeep *u)
 {
 	struct protector *p = u->p;
-	int64_t ns = LOOK_S * NS_PER_S, now = monotonic_ns();
+	int64_t ns = LOOK_S * NS_PER_S, now = clock_monotonic_ns();
 	struct timespec until;
 
 	if (u->thin_due_ns != 0 && u->thin_due_ns - now < ns)
@@ -337,7 +339,7 @@ void *protector_upkeep_thread(void *argument)
 	/* Before the disk is full, not when. */
 	if (reserve > 0)
 		(void)reserve_make(store_io(u.p->options.session->store), reserve);
-	u.thin_due_ns = monotonic_ns() + THIN_LEAST_S * NS_PER_S;
+	u.thin_due_ns = clock_monotonic_ns() + THIN_LEAST_S * NS_PER_S;
 	while (rest(&u)) {
 		protector_lower_priority(u.p, &priority);
 		thin(&u);

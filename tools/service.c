@@ -2,6 +2,7 @@
 #include "tools/service.h"
 
 #include "fs/mount.h"
+#include "store/base/clock.h"
 #include "store/base/lock.h"
 #include "store/base/log.h"
 #include "tools/daemon.h"
@@ -22,7 +23,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PREFETCHERS 4
@@ -30,7 +30,7 @@
 #define AGAIN_MOST_S 300
 #define BACK_FIRST_S 2 /* after the repository was lost */
 #define BACK_MOST_S 30
-#define SAME_REQUEST_NS 1000000000 /* who ends all processes at once is heard twice */
+#define SAME_REQUEST_NS NS_PER_S /* who ends all processes at once is heard twice */
 
 struct service {
 	struct session *session;
@@ -63,11 +63,8 @@ static void wake(void)
 /* Is this the same wish once more, passed on by a supervisor? */
 static bool is_same_request(void)
 {
-	struct timespec now;
-	int64_t ns, before = end_asked_ns;
+	int64_t ns = clock_monotonic_ns(), before = end_asked_ns;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	end_asked_ns = ns;
 	return before != 0 && ns - before < SAME_REQUEST_NS;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/shell_command.h"
 
+#include "store/base/clock.h"
 #include "store/base/log.h"
 
 #include <assert.h>
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define TAIL_BYTES 4096u
 #define GRACE_MS 2000    /* from the wish to end to the kill */
@@ -37,10 +37,7 @@ struct shell_command {
 
 static int64_t monotonic_ms(void)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return clock_monotonic_ns() / NS_PER_MS;
 }
 
 /* ---- starting ---- */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/status.h"
 
+#include "snapshots/mount_kind.h"
 #include "store/base/bytes.h"
+#include "store/base/clock.h"
 #include "store/chunk_index.h"
 #include "tools/alert.h"
 #include "tools/describe.h"
@@ -15,7 +17,7 @@
 #include <sys/statvfs.h>
 
 #define HOSTS_MAX 1024
-#define DAY_NS (INT64_C(86400) * 1000000000)
+#define DAY_NS (86400 * NS_PER_S)
 
 void status_done(struct status *status)
 {
@@ -77,23 +79,6 @@ static int add_host(void *context, const struct host_id *id)
 	return 0;
 }
 
-/* mountinfo writes blanks and backslashes as \ooo. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	while (*text) {
-		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] && text[3]) {
-			*to++ = (char)(((text[1] - '0') << 6) | ((text[2] - '0') << 3) |
-				       (text[3] - '0'));
-			text += 4;
-		} else {
-			*to++ = *text++;
-		}
-	}
-	*to = '\0';
-}
-
 static int add_mountpoint(struct status *status, const char *path)
 {
 	char **all = realloc(status->mountpoints, (status->n_mountpoints + 1) * sizeof(*all));
@@ -108,43 +93,26 @@ static int add_mountpoint(struct status *status, const char *path)
 	return 0;
 }
 
-/* One line of mountinfo: "... MOUNTPOINT OPTIONS ... - fuse.yore SOURCE ...". */
-static int look_at_mount(struct status *status, char *line)
+/* A mount's source is "yore:REPOSITORY". */
+static bool shows_repository(const struct mount_row *row, const char *repository)
 {
-	char *tail = strstr(line, " - fuse.yore ");
-	char *save = NULL, *source, *field = NULL;
+	const char *source = row->source;
 
-	if (!tail)
-		return 0;
-	source = tail + strlen(" - fuse.yore ");
-	source[strcspn(source, " \n")] = '\0';
-	unescape(source);
-	/* The mount's source is "yore:REPOSITORY". */
 	if (strncmp(source, "yore:", 5) == 0)
 		source += 5;
-	if (source[0] == '/' && strcmp(source, status->repository) != 0)
-		return 0;
-	*tail = '\0';
-	for (int i = 0; i < 5; i++)
-		field = strtok_r(i ? NULL : line, " ", &save);
-	if (!field)
-		return 0;
-	unescape(field);
-	return add_mountpoint(status, field);
+	return source[0] != '/' || strcmp(source, repository) == 0;
 }
 
 static int find_mountpoints(struct status *status)
 {
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	CLEANUP(free_ptr) char *line = NULL;
-	size_t room = 0;
+	CLEANUP(mount_table_done) struct mount_table mounts = { 0 };
 	int r = 0;
 
-	if (!mounts)
-		return 0;
-	while (r == 0 && getline(&line, &room, mounts) > 0)
-		r = look_at_mount(status, line);
-	(void)fclose(mounts);
+	(void)mount_table_load(&mounts); /* without it: none that could be told */
+	for (size_t i = 0; r == 0 && i < mounts.n; i++)
+		if (mount_kind_is_own(&mounts.rows[i]) &&
+		    shows_repository(&mounts.rows[i], status->repository))
+			r = add_mountpoint(status, mounts.rows[i].point);
 	return r;
 }
 

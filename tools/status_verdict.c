@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "store/base/clock.h"
 #include "tools/status.h"
 
 #include "tools/daemon_note.h"
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NS_PER_S INT64_C(1000000000)
 #define DAEMON_NOTE_FILE "local/daemon"
 /* A daemon that lives publishes at least each PROTECTION_PUBLISH_MOST_S; this much later it hangs.
  */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/stream_source.h"
 
+#include "store/base/clock.h"
+#include "store/base/lock.h"
 #include "store/base/log.h"
 #include "tools/shell_command.h"
 
@@ -8,7 +10,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
+
+#define LOOK_NS (200 * NS_PER_MS) /* how late a cancellation may be noticed */
 
 struct stream_source {
 	struct stream_source_options options;
@@ -16,6 +19,9 @@ struct stream_source {
 	int fd;
 	pthread_t thread; /* waits for the program; owner of `command` until it is joined */
 	bool has_thread;
+	struct lock lock;        /* for `ended` */
+	pthread_cond_t wake;     /* when it has */
+	bool ended;              /* the thread has only to be joined */
 	volatile bool abandoned; /* nobody wants the output any more */
 	int result;
 };
@@ -25,6 +31,9 @@ static void *wait_thread(void *source)
 	struct stream_source *s = source;
 
 	s->result = shell_command_wait(s->command, s->options.limit_ms, &s->abandoned);
+	LOCK_SCOPE(&s->lock);
+	s->ended = true;
+	(void)pthread_cond_signal(&s->wake);
 	return NULL;
 }
 
@@ -65,6 +74,8 @@ int stream_source_start(const struct stream_source_options *options,
 		return -ENOMEM;
 	s->options = *options;
 	s->fd = -1;
+	lock_init(&s->lock, LOCK_RANK_LEAF);
+	(void)pthread_cond_init(&s->wake, NULL);
 	r = start_program(s);
 	if (r == 0)
 		r = -pthread_create(&s->thread, NULL, wait_thread, s);
@@ -92,18 +103,16 @@ static void join_unless_cancelled(struct stream_source *s)
 {
 	const volatile bool *cancel = s->options.cancel;
 
-	while (s->has_thread) {
-		struct timespec until;
+	lock_take(&s->lock);
+	while (s->has_thread && !s->ended) {
+		const struct timespec until = clock_timespec(clock_monotonic_ns() + LOOK_NS);
 
 		if (cancel && *cancel)
 			s->abandoned = true;
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += 200000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-			s->has_thread = false;
+		(void)lock_wait_until(&s->lock, &s->wake, &until);
 	}
+	lock_drop(&s->lock);
+	join(s);
 }
 
 int stream_source_ended(struct stream_source *s)
@@ -131,5 +140,7 @@ void stream_source_free(struct stream_source *s)
 	s->abandoned = true;
 	join(s);
 	shell_command_free(s->command);
+	(void)pthread_cond_destroy(&s->wake);
+	lock_done(&s->lock);
 	free(s);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/supervisor.h"
 
+#include "store/base/clock.h"
 #include "store/base/log.h"
 #include "tools/cmd.h"
 #include "tools/daemon.h"
@@ -124,10 +125,7 @@ static void rest(int64_t seconds)
 
 static int64_t now_s(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return clock_monotonic_ns() / NS_PER_S;
 }
 
 /* Start it again and again, until it ends in order. */

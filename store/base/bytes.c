@@ -250,14 +250,26 @@ char *bytes_to_hex(const void *data, size_t n, char *to)
 	return to;
 }
 
-/* Yields 16 or more for what is no digit. */
-static unsigned int hex_digit(char c)
+int bytes_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
-		return (unsigned int)(c - '0');
+		return c - '0';
 	if (c >= 'a' && c <= 'f')
-		return (unsigned int)(c - 'a') + 10;
-	return 16;
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int compare_u32(const void *a, const void *b)
+{
+	const uint32_t p = *(const uint32_t *)a, q = *(const uint32_t *)b;
+
+	return p < q ? -1 : p > q;
+}
+
+/* Each id is written in one way only, hence no capitals. */
+static bool is_lower_hex(char c)
+{
+	return bytes_hex_digit(c) >= 0 && !(c >= 'A' && c <= 'F');
 }
 
 int bytes_from_hex(const char *text, void *to, size_t n)
@@ -267,13 +279,14 @@ int bytes_from_hex(const char *text, void *to, size_t n)
 	assert(text);
 	/* The whole text first: outputs stay untouched on failure. */
 	for (size_t i = 0; i < 2 * n; i++) {
-		if (hex_digit(text[i]) > 15) /* stops at the NUL, too */
+		if (!is_lower_hex(text[i])) /* stops at the NUL, too */
 			return -EINVAL;
 	}
 	if (text[2 * n] != '\0')
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++)
-		out[i] = (uint8_t)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+		out[i] = (uint8_t)(bytes_hex_digit(text[2 * i]) << 4 |
+				   bytes_hex_digit(text[2 * i + 1]));
 	return 0;
 }
 

@@ -86,6 +86,10 @@ static inline void byte_buf_done_ptr(struct byte_buf *b)
 char *bytes_to_hex(const void *data, size_t n, char *to);
 /** Parse exactly n bytes of lower-case hex. Returns 0, or -EINVAL on any other text. */
 int bytes_from_hex(const char *text, void *to, size_t n);
+/** What a hex digit of either case stands for, or -1. */
+int bytes_hex_digit(char c);
+/** For qsort() and bsearch(): two uint32_t, ascending. */
+int compare_u32(const void *a, const void *b);
 
 /**
  * Length of the UTF-8 character at the start of NUL-terminated text, or 0 when

@@ -5,6 +5,7 @@
 #ifndef STORE_BASE_CLEANUP_H
 #define STORE_BASE_CLEANUP_H
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,6 +44,12 @@ static inline void close_fd_ptr(const int *fd)
 {
 	if (*fd >= 0)
 		(void)close(*fd);
+}
+
+static inline void close_dir_ptr(DIR **dir)
+{
+	if (*dir)
+		(void)closedir(*dir);
 }
 
 #endif

@@ -170,12 +170,6 @@ static int posix_mkdir(struct io *io, const char *path, enum io_object object)
 	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-static void close_dir_ptr(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 /* Collect the names, each with its NUL. */
 static int read_names(int at, const char *path, struct byte_buf *names)
 {

@@ -10,6 +10,9 @@ here=$(dirname "$(realpath "$0")")
 
 set -u
 umask 022
+# In memory where there is some: a power cut here is one of a file system in a file,
+# or only ends a process.
+[ -n "${TMPDIR:-}" ] || [ ! -w /dev/shm ] || export TMPDIR=/dev/shm
 work=$(realpath "$(mktemp -d)")
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/config" XDG_DATA_HOME="$work/home/data"
 export YORE_KEY_FOLDER="$work/keys" YORE_REPOSITORY="$work/repo" YORE_CONFIG="$work/yore.conf"

@@ -10,6 +10,7 @@
 #include "snapshots/tree_walk.h"
 #include "store/base/log.h"
 #include "store/scrub.h"
+#include "tests/scratch_folder.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -135,8 +136,7 @@ int world_setup(void **state)
 	MUST(w != NULL);
 	log_set_sink(quiet);
 	MUST(crypto_init() == 0);
-	strcpy(w->folder, "/tmp/yore-hostile-XXXXXX");
-	MUST(mkdtemp(w->folder) != NULL);
+	scratch_folder(w->folder);
 	name_folders(w);
 	(void)snprintf(path, sizeof(path), "%s/box", w->folder);
 	MUST(mkdir(path, 0700) == 0 && mkdir(w->source, 0700) == 0);

@@ -23,7 +23,7 @@ take_snapshots() {
 cut() { # kind, round
 	take_snapshots &
 	writer=$!
-	sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
+	sleep "$((RANDOM % seconds)).$((RANDOM % 8))$((RANDOM % 10))"
 	"$helper" "$work/disk" || {
 		not_ok "$1: the helper failed"
 		kill $writer
@@ -40,7 +40,8 @@ cut() { # kind, round
 }
 
 rounds=10
-[ $long = 1 ] && rounds=150
+seconds=1 # up to here the power lasts, nearly
+[ $long = 1 ] && rounds=150 && seconds=3
 any=0
 for disk in ext4:256 xfs:300; do
 	kind=${disk%:*}

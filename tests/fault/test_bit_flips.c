@@ -10,6 +10,7 @@
 #include "snapshots/tree_walk.h"
 #include "store/base/log.h"
 #include "store/scrub.h"
+#include "tests/scratch_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -154,8 +155,7 @@ static int setup(void **state)
 	assert_non_null(w);
 	log_set_sink(quiet);
 	assert_int_equal(crypto_init(), 0);
-	strcpy(w->folder, "/tmp/yore-flips-XXXXXX");
-	assert_non_null(mkdtemp(w->folder));
+	scratch_folder(w->folder);
 	(void)snprintf(w->source, sizeof(w->source), "%s/source", w->folder);
 	(void)snprintf(w->repository, sizeof(w->repository), "%s/repo", w->folder);
 	make_source(w);

@@ -31,8 +31,7 @@ birth_of() { # PID
 	line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
 	line=${line##*) } # the name before it may hold anything
 	[ "${line%% *}" != Z ] || return 1
-	set -- $line
-	echo "${20}"
+	cut -d' ' -f20 <<<"$line"
 }
 
 # Run a daemon that outlives its starter.
@@ -55,6 +54,7 @@ daemon_lives() { # NAME
 family_of() { # PID
 	local child
 	echo "$1"
+	# shellcheck disable=SC2013
 	for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
 		family_of "$child"
 	done

@@ -24,7 +24,7 @@ echo folder >"$swapped/file"
 sources() {
 	quick
 	printf '[source %s]\npath = %s\n' a "$source" disk "$link" bound "$bound" \
-		later "$later" swapped "$swapped"
+		later "$later" swapped "$swapped" ours "$mnt" repository "$YORE_REPOSITORY"
 	printf '[source hooked]\npath = %s\nbefore = echo x >>%s; exit 3\n' "$work/hooked" \
 		"$work/hook-ran"
 	printf '[source held]\npath = %s\nbefore = echo before $YORE_SOURCE >>%s\n' \
@@ -47,6 +47,8 @@ echo dumped >"$work/dump"
 sources >"$YORE_CONFIG"
 foreground
 within 15 "a source beside one that is missing" is one "$mnt/latest$source/file"
+within 5 "its own mount is named" grep -q "mnt: is yore's own" "$work/daemon.err"
+within 5 "its own repository is named" grep -q "repo: is yore's own" "$work/daemon.err"
 within 15 "a bind mount" is real "$mnt/latest$bound/file"
 within 15 "its own disk" is disk "$mnt/latest$disk/in/file"
 within 15 "a program's output" is dumped "$mnt/latest/dump"

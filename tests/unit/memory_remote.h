@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct memory_object {
 	char name[REMOTE_NAME_BYTES_MAX + 1];
@@ -29,11 +30,14 @@ struct memory_remote {
 	struct memory_object *objects;
 	size_t n_objects;
 	uint64_t operations, puts, removes, lists, heads;
-	uint64_t received_bytes; /* of bodies, also of those that were cut */
-	uint64_t die_at;         /* from this operation on nothing is answered; 0: never */
-	uint64_t refuse_every;   /* each so-manieth operation is -EAGAIN; 0: none */
-	uint64_t list_lag;       /* listings lack what was put in so many last operations */
-	int always;              /* every operation fails with this; 0: none */
+	uint64_t received_bytes;  /* of bodies, also of those that were cut */
+	uint64_t die_at;          /* from this operation on nothing is answered; 0: never */
+	uint64_t refuse_every;    /* each so-manieth operation is -EAGAIN; 0: none */
+	uint64_t list_lag;        /* listings lack what was put in so many last operations */
+	uint64_t gets, unaligned; /* reads; those that are no aligned MiB */
+	volatile bool hang;       /* reads wait until they are cancelled */
+	uint32_t delay_us;        /* of each read */
+	int always;               /* every operation fails with this; 0: none */
 	unsigned int running, most_running;
 	/* Called after every operation that changed something. May be NULL. */
 	void (*audit)(void *context, struct memory_remote *m);
@@ -90,13 +94,11 @@ static inline void memory_store(struct memory_remote *m, const char *name, uint8
 		at++;
 	m->objects = reallocarray(m->objects, m->n_objects + 1, sizeof(*m->objects));
 	assert(m->objects);
-	memmove(&m->objects[at + 1], &m->objects[at],
-		(m->n_objects - at) * sizeof(*m->objects));
+	memmove(&m->objects[at + 1], &m->objects[at], (m->n_objects - at) * sizeof(*m->objects));
 	m->n_objects++;
-	m->objects[at] = (struct memory_object){ .data = data,
-						 .n = n,
-						 .since = m->operations,
-						 .mtime_ns = (int64_t)m->operations };
+	m->objects[at] = (struct memory_object){
+		.data = data, .n = n, .since = m->operations, .mtime_ns = (int64_t)m->operations
+	};
 	(void)snprintf(m->objects[at].name, sizeof(m->objects[at].name), "%s", name);
 }
 
@@ -116,9 +118,9 @@ static inline int memory_put(struct remote *r, const char *name, const struct re
 	x = memory_begin(m);
 	m->puts++;
 	/* The one that it dies in, or refuses, is cut half-way. */
-	m->received_bytes += x == 0 ? body->size : x == -ECANCELED && m->operations == m->die_at
-							   ? body->size / 2
-							   : 0;
+	m->received_bytes += x == 0                                          ? body->size
+			     : x == -ECANCELED && m->operations == m->die_at ? body->size / 2
+									     : 0;
 	if (x < 0 || memory_find(m, name)) {
 		free(data);
 		return memory_end(m, x);
@@ -133,10 +135,20 @@ static inline int64_t memory_get(struct remote *r, const char *name, uint64_t of
 				 size_t n, const volatile bool *cancel)
 {
 	struct memory_remote *m = (struct memory_remote *)r;
-	int x = memory_begin(m);
-	const struct memory_object *object = memory_find(m, name);
+	const struct memory_object *object;
+	int x;
 
-	(void)cancel;
+	if (m->delay_us)
+		usleep(m->delay_us);
+	while (m->hang) {
+		if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED))
+			return -ECANCELED;
+		usleep(1000);
+	}
+	x = memory_begin(m);
+	object = memory_find(m, name);
+	m->gets++;
+	m->unaligned += offset % (1u << 20) != 0 || n != 1u << 20;
 	if (x == 0 && !object)
 		x = -ENOENT;
 	if (x < 0)

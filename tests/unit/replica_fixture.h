@@ -111,12 +111,13 @@ static inline void learn_pack(struct model *model, const struct memory_object *o
 	memcpy(context.repository, store_config(model->f->store)->repository, REPOSITORY_ID_BYTES);
 	context.host = *store_host(model->f->store);
 	assert_int_equal(read_scratch_init(&scratch), 0);
-	assert_int_equal(
-		pack_reader_open_source(&context, &id, &source.base, object->n, &reader), 0);
+	assert_int_equal(pack_reader_open_source(&context, &id, &source.base, object->n, &reader),
+			 0);
 	assert_int_equal(pack_reader_table(reader, &scratch, &entries, &n, &kind), 0);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < model->n_objects; k++)
-			if (memcmp(&entries[i].id, &model->objects[k], sizeof(struct chunk_id)) == 0)
+			if (memcmp(&entries[i].id, &model->objects[k], sizeof(struct chunk_id)) ==
+			    0)
 				set_add(to->holds, k);
 	free(entries);
 	pack_reader_close(reader);
@@ -268,7 +269,8 @@ static inline void model_collect(struct model *model)
 		for (size_t k = 0; k < model->n_snapshots; k++)
 			if (!model->snapshots[k].forgotten &&
 			    set_has(model->snapshots[k].needs, i)) {
-				assert_true(collector_mark(c, &model->objects[i], OBJECT_DATA) >= 0);
+				assert_true(collector_mark(c, &model->objects[i], OBJECT_DATA) >=
+					    0);
 				break;
 			}
 	assert_int_equal(collector_judge(c), 0);
@@ -320,15 +322,13 @@ static inline int model_setup(void **state)
 	model_clock_ns = 0;
 	model->f = fixture_open();
 	model->seed = 42;
-	assert_int_equal(
-		timeline_open(model->f->store, store_host(model->f->store), &model->t), 0);
+	assert_int_equal(timeline_open(model->f->store, store_host(model->f->store), &model->t), 0);
 	model->m = memory_remote_new();
 	model->m->audit = audit;
 	model->m->context = model;
-	model->options = (struct replicator_options){ .name = "usb",
-						      .threads = 4,
-						      .backoff_ms = 1,
-						      .now_ns = model_now_ns };
+	model->options = (struct replicator_options){
+		.name = "usb", .threads = 4, .backoff_ms = 1, .now_ns = model_now_ns
+	};
 	model_open(model);
 	*state = model;
 	return 0;

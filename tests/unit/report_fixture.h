@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "store/base/log.h"
+#include "tests/scratch_folder.h"
 #include "tools/protection.h"
 
 #include <ftw.h>
@@ -43,8 +44,7 @@ static inline int desk_setup(void **state)
 
 	assert_non_null(d);
 	log_set_sink(desk_quiet);
-	strcpy(d->path, "/tmp/yore-test-XXXXXX");
-	assert_non_null(mkdtemp(d->path));
+	scratch_folder(d->path);
 	assert_int_equal(io_posix_open(d->path, &d->io), 0);
 	assert_int_equal(io_mkdir(d->io, "local", IO_OBJECT_FOLDER), 0);
 	assert_int_equal(io_mkdir(d->io, "tmp", IO_OBJECT_FOLDER), 0);

@@ -12,6 +12,7 @@
 
 #include "store/base/log.h"
 #include "store/store_internal.h"
+#include "tests/scratch_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -83,8 +84,7 @@ static inline struct fixture *fixture_make(void)
 	assert_non_null(f);
 	log_set_sink(quiet_sink);
 	assert_int_equal(crypto_init(), 0);
-	strcpy(f->path, "/tmp/yore-test-XXXXXX");
-	assert_non_null(mkdtemp(f->path));
+	scratch_folder(f->path);
 	assert_int_equal(io_posix_open(f->path, &f->io), 0);
 	store_config_new(&config);
 	store_config_binding(&config, binding);

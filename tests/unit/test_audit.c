@@ -30,14 +30,21 @@ static void on_damaged(void *context, uint64_t seq, const char *path, const stru
 static void write_noise(struct world *w, const char *name, size_t n, uint64_t seed)
 {
 	char path[128];
+	size_t made = 0;
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", w->source, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	assert_true(fd >= 0);
-	for (size_t i = 0; i < n; i += sizeof(seed)) {
-		seed = seed * 6364136223846793005u + 1442695040888963407u;
-		assert_int_equal(write(fd, &seed, sizeof(seed)), sizeof(seed));
+	while (made < n) {
+		uint64_t words[8192];
+		size_t k = 0;
+
+		for (; k < sizeof(words) / sizeof(words[0]) && made < n; made += sizeof(seed)) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			words[k++] = seed;
+		}
+		assert_int_equal(write(fd, words, k * sizeof(seed)), k * sizeof(seed));
 	}
 	(void)close(fd);
 }

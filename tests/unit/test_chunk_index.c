@@ -2,6 +2,7 @@
 #include "store_fixture.h"
 
 #include "store/chunk_index_internal.h"
+#include "tests/scratch_folder.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -21,8 +22,7 @@ static int setup(void **state)
 
 	log_set_sink(quiet_sink);
 	assert_int_equal(crypto_init(), 0);
-	strcpy(f->path, "/tmp/yore-test-XXXXXX");
-	assert_non_null(mkdtemp(f->path));
+	scratch_folder(f->path);
 	assert_int_equal(io_posix_open(f->path, &f->io), 0);
 	assert_int_equal(io_mkdir(f->io, "tmp", IO_OBJECT_FOLDER), 0);
 	assert_int_equal(chunk_index_open(f->io, sum_key, INDEX_READ_WRITE, &f->x), 1);

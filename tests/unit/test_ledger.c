@@ -132,9 +132,8 @@ static void test_a_torn_end_costs_lines_but_never_invents_one(void **state)
 		size_t lines = cut < 96 ? 0 : (cut - 96) / 32;
 		struct ledger *l;
 
-		assert_int_equal(io_write_file(f->io, LEDGER_FILE, data, cut, true,
-					       IO_OBJECT_LOCAL),
-				 0);
+		assert_int_equal(
+			io_write_file(f->io, LEDGER_FILE, data, cut, true, IO_OBJECT_LOCAL), 0);
 		l = open_usb(f);
 		for (unsigned int i = 0; i < 40; i++) {
 			bool back = i % 4 == 0 && 40 + i / 4 < lines;

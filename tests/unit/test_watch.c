@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "snapshots/watch.h"
 #include "snapshots/watch_internal.h"
-#include "snapshots/watch_mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -665,35 +663,6 @@ static void test_too_many_names_are_everything(void **state)
 	end_scene(&c);
 }
 
-static void test_the_table_of_mounts_is_parsed(void **state)
-{
-	static const char text[] =
-		"36 35 98:0 /mnt1 /mnt\\0402\\134 rw,noatime master:1 - ext3 /dev/root rw\n"
-		"malformed\n"
-		"1 2 3:4 / relative rw - ext4 a b\n"
-		"7 6 0:21 / /proc rw - proc proc rw\n"
-		"8 6 0:30 / /net rw shared:2 master:3 - fuse.sshfs host: rw\n"
-		"9 6 0:31 / /cut\\04 rw - fuse.yore yore ro";
-	struct mount_table t;
-
-	(void)state;
-	assert_int_equal(mount_table_parse(text, &t), 0);
-	assert_int_equal(t.n, 4);
-	assert_int_equal(t.rows[0].device, makedev(98, 0));
-	assert_string_equal(t.rows[0].root, "/mnt1");
-	assert_string_equal(t.rows[0].point, "/mnt 2\\");
-	assert_string_equal(t.rows[0].type, "ext3");
-	assert_false(mount_row_is_virtual(&t.rows[0]) || mount_row_is_remote(&t.rows[0]));
-	assert_true(mount_row_is_virtual(mount_table_find(&t, 7)));
-	assert_true(mount_row_is_remote(mount_table_find(&t, 8)));
-	assert_true(mount_row_is_virtual(mount_table_find(&t, 9)));
-	assert_string_equal(t.rows[3].point, "/cut\\04");
-	assert_null(mount_table_find(&t, 1));
-	mount_table_done(&t);
-	assert_int_equal(mount_table_parse("", &t), 0);
-	assert_int_equal(t.n, 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -709,7 +678,6 @@ int main(void)
 		cmocka_unit_test(test_what_is_given_back_is_pending_again),
 		cmocka_unit_test(test_waiting_ends_when_woken),
 		cmocka_unit_test(test_too_many_names_are_everything),
-		cmocka_unit_test(test_the_table_of_mounts_is_parsed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "snapshots/timeline.h"
 #include "store/base/log.h"
+#include "tests/scratch_folder.h"
 
 #include <ftw.h>
 #include <setjmp.h>
@@ -33,8 +34,9 @@ static unsigned int fixture_lines;
 static inline void fixture_count_line(enum log_level level, const char *line)
 {
 	(void)level;
-	fixture_lines++;
-	fixture_alarms += strstr(line, "ALARM") != NULL;
+	/* Workers log as well. */
+	__atomic_add_fetch(&fixture_lines, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&fixture_alarms, strstr(line, "ALARM") != NULL, __ATOMIC_RELAXED);
 }
 
 static inline int fixture_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -55,8 +57,7 @@ static inline struct fixture *fixture_open(void)
 	fixture_alarms = fixture_lines = 0;
 	log_set_sink(fixture_count_line);
 	assert_int_equal(crypto_init(), 0);
-	strcpy(f->folder, "/tmp/yore-test-XXXXXX");
-	assert_non_null(mkdtemp(f->folder));
+	scratch_folder(f->folder);
 	assert_int_equal(io_posix_open(f->folder, &f->io), 0);
 	store_config_new(&config);
 	store_config_binding(&config, binding);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "snapshots/watch_mounts.h"
+#include "store/base/mount_table.h"
 
 #include "store/base/bytes.h"
-#include "store/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +47,7 @@ static void row_done(struct mount_row *row)
 	free(row->root);
 	free(row->point);
 	free(row->type);
+	free(row->source);
 }
 
 /* "36 35 98:0 / /mnt rw,noatime shared:1 - ext4 /dev/sda rw". 1 parsed, 0 malformed, -ENOMEM. */
@@ -69,8 +70,9 @@ static int parse_line(const char *line, struct mount_row *ret_row)
 	row.root = take_word(&at);
 	row.point = take_word(&at);
 	row.type = take_word(&type);
-	if (!row.root || !row.point || !row.type || row.point[0] != '/') {
-		const int r = row.root && row.point && row.type ? 0 : -ENOMEM;
+	row.source = take_word(&type);
+	if (!row.root || !row.point || !row.type || !row.source || row.point[0] != '/') {
+		const int r = row.root && row.point && row.type && row.source ? 0 : -ENOMEM;
 
 		row_done(&row);
 		return r;
@@ -109,13 +111,20 @@ int mount_table_parse(const char *text, struct mount_table *ret_table)
 	return 0;
 }
 
+int mount_table_load(struct mount_table *ret_table)
+{
+	CLEANUP(close_fd_ptr) int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : mount_table_read(fd, ret_table);
+}
+
 int mount_table_read(int fd, struct mount_table *ret_table)
 {
 	CLEANUP(byte_buf_done_ptr) struct byte_buf text = { 0 };
 	ssize_t n;
 
 	if (lseek(fd, 0, SEEK_SET) < 0)
-		return log_errno(-errno, "watch: /proc/self/mountinfo cannot be read");
+		return -errno;
 	do {
 		uint8_t *to = byte_buf_reserve(&text, READ_BYTES);
 
@@ -123,7 +132,7 @@ int mount_table_read(int fd, struct mount_table *ret_table)
 			return -ENOMEM;
 		n = read(fd, to, READ_BYTES);
 		if (n < 0)
-			return log_errno(-errno, "watch: /proc/self/mountinfo cannot be read");
+			return -errno;
 		text.n += (size_t)n;
 	} while (n > 0);
 	byte_buf_u8(&text, 0);
@@ -146,36 +155,10 @@ const struct mount_row *mount_table_find(const struct mount_table *t, unsigned i
 	return NULL;
 }
 
-static bool is_one_of(const char *type, const char *const *names)
+const struct mount_row *mount_table_top(const struct mount_table *t, const char *point)
 {
-	for (; *names; names++)
-		if (strcmp(type, *names) == 0)
-			return true;
-	return false;
-}
-
-/* By name: asking the file system itself may wake an automounter, or hang with a dead server. */
-bool mount_row_is_virtual(const struct mount_row *row)
-{
-	static const char *const names[] = {
-		"proc",    "sysfs",   "devpts",     "devtmpfs", "cgroup",     "cgroup2",
-		"debugfs", "tracefs", "securityfs", "bpf",      "pstore",     "configfs",
-		"fusectl", "mqueue",  "hugetlbfs",  "efivarfs", "rpc_pipefs", "binfmt_misc",
-		"nsfs",    "autofs",  "selinuxfs",  "smackfs",  "fuse.yore",  "fuse.portal",
-		"resctrl", "pidfs",   "fuse.lxcfs", NULL,
-	};
-
-	return is_one_of(row->type, names);
-}
-
-bool mount_row_is_remote(const struct mount_row *row)
-{
-	static const char *const names[] = {
-		"nfs",   "nfs4",     "cifs",     "smb3",   "smbfs",  "9p",
-		"afs",   "ceph",     "coda",     "gfs2",   "lustre", "ncpfs",
-		"ocfs2", "orangefs", "virtiofs", "vboxsf", "fuse",   NULL,
-	};
-
-	/* What a program serves may change behind the kernel's back: it alone knows. */
-	return strncmp(row->type, "fuse.", 5) == 0 || is_one_of(row->type, names);
+	for (size_t i = t->n; i > 0; i--)
+		if (strcmp(t->rows[i - 1].point, point) == 0)
+			return &t->rows[i - 1];
+	return NULL;
 }
