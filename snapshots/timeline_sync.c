@@ -11,6 +11,8 @@
 #define RACY_NS 50000000
 /* Digests entered into the index by one call. */
 #define FRESH_BYTES_MAX MIB(4)
+/* Listings before what no forget record explains is an alarm. */
+#define LOOKS_MOST 4
 
 /* A record file that is there. */
 struct listed {
@@ -113,7 +115,7 @@ static int list_folder(struct sync *s)
 	return 0;
 }
 
-static struct listed *find_name(struct sync *s, uint64_t seq)
+static struct listed *find_name(const struct sync *s, uint64_t seq)
 {
 	size_t low = 0, high = s->n_names;
 
@@ -553,42 +555,60 @@ static bool is_forgotten(const struct sync *s, uint64_t seq)
 	return low < s->n_ranges && s->ranges[low].first <= seq;
 }
 
-static void check_follows(struct sync *s, const struct listed *name)
+/*
+ * Is what came before a fresh record there, or forgotten, in the listing `now`?
+ * Returns true, or says so (if `say`) and returns false.
+ */
+static bool follows(const struct sync *now, const struct listed *name, bool say)
 {
 	static const struct record_id none;
 	const struct listed *before;
 
 	if (name->seq == 1) {
-		if (memcmp(&name->previous, &none, sizeof(none)) != 0)
+		if (memcmp(&name->previous, &none, sizeof(none)) == 0)
+			return true;
+		if (say)
 			log_warning("%s: ALARM: the first record names one before it",
-				    s->t->folder);
-		return;
+				    now->t->folder);
+		return false;
 	}
-	before = find_name(s, name->seq - 1);
+	before = find_name(now, name->seq - 1);
 	if (!before) {
-		if (!is_forgotten(s, name->seq - 1))
+		if (is_forgotten(now, name->seq - 1))
+			return true;
+		if (say)
 			log_warning("%s: ALARM: record %" PRIu64
 				    " is missing, and no forget record explains it",
-				    s->t->folder, name->seq - 1);
-		return;
+				    now->t->folder, name->seq - 1);
+		return false;
 	}
-	for (; before < s->names + s->n_names && before->seq == name->seq - 1; before++)
+	for (; before < now->names + now->n_names && before->seq == name->seq - 1; before++)
 		if (memcmp(&before->id, &name->previous, sizeof(before->id)) == 0)
-			return;
-	log_warning("%s: ALARM: record %" PRIu64 " does not follow the record before it",
-		    s->t->folder, name->seq);
+			return true;
+	if (say)
+		log_warning("%s: ALARM: record %" PRIu64 " does not follow the record before it",
+			    now->t->folder, name->seq);
+	return false;
 }
 
-static void check_chain(struct sync *s)
+/* Does the listing `now` explain all that `s` found new or gone? */
+static bool check_chain(const struct sync *s, const struct sync *now, bool say)
 {
+	bool sound = true;
+
 	for (size_t i = 0; i < s->n_names; i++)
 		if (s->names[i].fresh)
-			check_follows(s, &s->names[i]);
-	for (size_t i = 0; i < s->n_drops; i++)
-		if (!find_name(s, s->drops[i]) && !is_forgotten(s, s->drops[i]))
+			sound &= follows(now, &s->names[i], say);
+	for (size_t i = 0; i < s->n_drops; i++) {
+		if (find_name(now, s->drops[i]) || is_forgotten(now, s->drops[i]))
+			continue;
+		sound = false;
+		if (say)
 			log_warning("%s: ALARM: record %" PRIu64
 				    " is gone, and no forget record explains it",
-				    s->t->folder, s->drops[i]);
+				    now->t->folder, s->drops[i]);
+	}
+	return sound;
 }
 
 /* ---- the list ---- */
@@ -688,34 +708,67 @@ static int64_t folder_mtime(struct timeline *t)
 	return clock_now_ns() - st.mtime_ns < RACY_NS ? INT64_MIN : st.mtime_ns;
 }
 
+/* List folder and index, enter and drop what differs, join what was forgotten. */
+static int gather(struct sync *s)
+{
+	int r = list_folder(s);
+
+	if (r == 0)
+		r = scan_index(s);
+	if (r == 0)
+		r = scan_kept(s);
+	if (r < 0)
+		return r;
+	drop_missing(s);
+	r = enter_missing(s);
+	if (r == 0)
+		r = read_long_ranges(s);
+	if (r == 0)
+		s->n_ranges = timeline_merge_ranges(s->ranges, s->n_ranges);
+	return r;
+}
+
+/*
+ * A listing made while another process forgets may lack the forget record that
+ * explains what it misses: who is surprised looks again before calling alarm.
+ * `ret_last` is the newest listing, for the caller to free.
+ */
+static int look_again(const struct sync *first, struct sync *ret_last)
+{
+	int r = 0;
+
+	for (int i = 1; i <= LOOKS_MOST; i++) {
+		sync_done(ret_last);
+		*ret_last = (struct sync){ .t = first->t };
+		r = gather(ret_last);
+		if (r < 0 || (check_chain(first, ret_last, i == LOOKS_MOST) &&
+			      check_chain(ret_last, ret_last, i == LOOKS_MOST)))
+			break;
+	}
+	return r;
+}
+
 int timeline_sync(struct timeline *t)
 {
-	CLEANUP(sync_done) struct sync s = { .t = t };
+	CLEANUP(sync_done) struct sync first = { .t = t };
+	CLEANUP(sync_done) struct sync again = { .t = t };
+	struct sync *s = &first;
 	int64_t mtime_ns = folder_mtime(t);
-	int r;
+	int r = gather(&first);
 
-	r = list_folder(&s);
-	if (r == 0)
-		r = scan_index(&s);
-	if (r == 0)
-		r = scan_kept(&s);
+	if (r == 0 && !check_chain(&first, &first, false)) {
+		r = look_again(&first, &again);
+		s = &again;
+	}
 	if (r < 0)
 		return r;
-	drop_missing(&s);
-	r = enter_missing(&s);
-	if (r == 0)
-		r = read_long_ranges(&s);
-	if (r < 0)
-		return r;
-	s.n_ranges = timeline_merge_ranges(s.ranges, s.n_ranges);
-	check_chain(&s);
-	finish_entries(&s);
-	r = note_forgotten(&s);
+	finish_entries(s);
+	r = note_forgotten(s);
 	if (r < 0)
 		return r;
 	if (chunk_index_last_record(store_index(t->store), &t->host, &t->indexed_seq) < 0)
 		mtime_ns = INT64_MIN;
 	t->folder_mtime_ns = mtime_ns;
 	t->n_unlisted = 0;
-	return adopt(&s);
+	return adopt(s);
 }

@@ -6,6 +6,8 @@
 #include "timeline_fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define S 1000000000LL
@@ -578,6 +580,55 @@ static void test_the_only_other_host_is_shown_when_this_one_has_nothing(void **s
 	assert_int_equal(timeline_choose(f->store, "testhost", &named), -ENOTUNIQ);
 }
 
+/* ---- others at work ---- */
+
+struct busy_host {
+	struct timeline *t;
+	atomic_bool stop;
+};
+
+/* Appends, and forgets what is a few snapshots old, again and again. */
+static void *append_and_forget(void *argument)
+{
+	struct busy_host *b = argument;
+	struct snapshot_info info;
+	struct forget_result result;
+	uint64_t seqs[8];
+	size_t n = 0;
+
+	while (!atomic_load(&b->stop)) {
+		fixture_append(b->t, clock_now_ns(), NULL, NULL, &info);
+		seqs[n++] = info.seq;
+		if (n < sizeof(seqs) / sizeof(*seqs))
+			continue;
+		(void)timeline_forget(b->t, seqs, n - 1, &result);
+		seqs[0] = seqs[n - 1];
+		n = 1;
+	}
+	return NULL;
+}
+
+static void test_looking_while_others_forget_raises_no_alarm(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(timeline_close_ptr) struct timeline *other = NULL;
+	struct busy_host busy = { 0 };
+	pthread_t thread;
+
+	assert_int_equal(timeline_open(f->store, store_host(f->store), &other), 0);
+	busy.t = other;
+	assert_int_equal(pthread_create(&thread, NULL, append_and_forget, &busy), 0);
+	for (int i = 0; i < 400; i++) {
+		CLEANUP(timeline_close_ptr) struct timeline *looking = NULL;
+
+		assert_int_equal(timeline_open(f->store, store_host(f->store), &looking), 0);
+		(void)timeline_refresh(looking);
+	}
+	atomic_store(&busy.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(fixture_alarms, 0);
+}
+
 #define EACH(claim) cmocka_unit_test_setup_teardown(claim, setup, teardown)
 
 int main(void)
@@ -605,6 +656,7 @@ int main(void)
 		EACH(test_a_long_timeline_is_thinned_in_several_goes),
 		EACH(test_another_hosts_snapshots_are_not_forgotten_here),
 		EACH(test_the_only_other_host_is_shown_when_this_one_has_nothing),
+		EACH(test_looking_while_others_forget_raises_no_alarm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
