@@ -285,8 +285,8 @@ int bytes_from_hex(const char *text, void *to, size_t n)
 	if (text[2 * n] != '\0')
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++)
-		out[i] = (uint8_t)(bytes_hex_digit(text[2 * i]) << 4 |
-				   bytes_hex_digit(text[2 * i + 1]));
+		out[i] = (uint8_t)((unsigned int)bytes_hex_digit(text[2 * i]) * 16 +
+				   (unsigned int)bytes_hex_digit(text[2 * i + 1]));
 	return 0;
 }
 
