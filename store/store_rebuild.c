@@ -64,16 +64,18 @@ static void drop_vanished(struct rebuild *b)
 static int flush(struct rebuild *b)
 {
 	int lock = -1;
-	int r;
+	int r = 0;
 
 	/* A private index is only read from. */
 	if (!b->s->private_io && b->n_packs > 0) {
 		lock = store_lock_packs(b->s, IO_LOCK_SHARED);
 		if (lock < 0)
-			return lock;
-		drop_vanished(b);
+			r = lock;
+		else
+			drop_vanished(b);
 	}
-	r = chunk_index_add_packs(b->s->index, b->packs, b->n_packs);
+	if (r == 0)
+		r = chunk_index_add_packs(b->s->index, b->packs, b->n_packs);
 	io_close(b->s->io, lock);
 	for (size_t i = 0; i < b->n_packs; i++)
 		free((void *)(uintptr_t)b->packs[i].entries);
